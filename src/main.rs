@@ -1,0 +1,3 @@
+//! The `lakestage` command.
+
+fn main() {}
