@@ -1,0 +1,226 @@
+//! What can go wrong, and what the caller should do about it.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The result of every fallible call of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What a caller can do about an [`Error`]. New causes join one of these kinds; the kinds stay few.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The input breaks a rule. Correct it and send it again; nothing of it was kept.
+    InvalidInput,
+    /// A named thing is not there.
+    NotFound,
+    /// A named thing is there already.
+    AlreadyExists,
+    /// Somebody else holds what this call needs. Try again.
+    Conflict,
+    /// The engine refuses writes until it is opened again.
+    Poisoned,
+    /// The disk is full. Make room; nothing was damaged.
+    Full,
+    /// Stored bytes are not what was written.
+    Corrupt,
+    /// The operating system or the lake failed.
+    Io,
+}
+
+/// An error with its context.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A row breaks a rule of its table.
+    #[error(transparent)]
+    Row(#[from] Box<RowError>),
+    /// Something the caller asked for is not allowed, or not well formed.
+    #[error("{0}")]
+    InvalidInput(String),
+    /// A named thing is not there.
+    #[error("there is no {what} named \"{name}\"{hint}")]
+    NotFound {
+        /// The sort of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+        /// What to do, starting with a separator; may be empty.
+        hint: String,
+    },
+    /// A named thing is there already.
+    #[error("the {what} \"{name}\" exists already")]
+    AlreadyExists {
+        /// The sort of thing.
+        what: &'static str,
+        /// Its name.
+        name: String,
+    },
+    /// Another process or transaction holds what this call needs.
+    #[error("{0}")]
+    Conflict(String),
+    /// An earlier write or sync failed, so nothing more is written until the folder is opened again.
+    #[error(
+        "the engine stopped writing after a failure and must be reopened; what was acknowledged is safe. The failure: {reason}"
+    )]
+    Poisoned {
+        /// The first failure.
+        reason: String,
+    },
+    /// No space is left.
+    #[error("{path}: the disk is full while {action}; free some space and try again", path = path.display())]
+    Full {
+        /// What was being done.
+        action: &'static str,
+        /// Where.
+        path: PathBuf,
+    },
+    /// Stored bytes fail their checksum or do not parse.
+    #[error("{path}: {detail}; the data was not used", path = path.display())]
+    Corrupt {
+        /// The damaged file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The operating system refused.
+    #[error("{path}: {action}: {source}", path = path.display())]
+    Io {
+        /// What was being done.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The lake refused or failed.
+    #[error("the lake: {0}")]
+    Lake(String),
+}
+
+impl Error {
+    /// What the caller can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Error::Row(_) | Error::InvalidInput(_) => ErrorKind::InvalidInput,
+            Error::NotFound { .. } => ErrorKind::NotFound,
+            Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
+            Error::Conflict(_) => ErrorKind::Conflict,
+            Error::Poisoned { .. } => ErrorKind::Poisoned,
+            Error::Full { .. } => ErrorKind::Full,
+            Error::Corrupt { .. } => ErrorKind::Corrupt,
+            Error::Io { .. } | Error::Lake(_) => ErrorKind::Io,
+        }
+    }
+
+    /// The same error with the number of the input row in it, where it is about a row.
+    pub fn at_row(mut self, row: u64) -> Self {
+        if let Error::Row(error) = &mut self {
+            error.row = Some(row);
+        }
+        self
+    }
+
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::StorageFull {
+            return Error::Full {
+                action,
+                path: path.to_owned(),
+            };
+        }
+        Error::Io {
+            action,
+            path: path.to_owned(),
+            source,
+        }
+    }
+
+    pub(crate) fn corrupt(path: &Path, detail: impl Into<String>) -> Self {
+        Error::Corrupt {
+            path: path.to_owned(),
+            detail: detail.into(),
+        }
+    }
+
+    pub(crate) fn invalid(message: impl Into<String>) -> Self {
+        Error::InvalidInput(message.into())
+    }
+
+    pub(crate) fn not_found(what: &'static str, name: &str) -> Self {
+        Error::NotFound {
+            what,
+            name: name.to_owned(),
+            hint: String::new(),
+        }
+    }
+}
+
+/// Turns an [`io::Error`] into an [`Error`] that names the file and what was being done.
+pub(crate) trait IoContext<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T>;
+}
+
+impl<T> IoContext<T> for io::Result<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T> {
+        self.map_err(|source| Error::io(action, path, source))
+    }
+}
+
+/// A row that breaks a rule: which, where, and the rule itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowError {
+    /// The table's logical name.
+    pub table: String,
+    /// The row's number in the input, counted from 1, where the input has numbers.
+    pub row: Option<u64>,
+    /// The column, where one column is to blame.
+    pub column: Option<String>,
+    /// The value as it came, cut after 80 characters.
+    pub value: Option<String>,
+    /// The rule that it breaks.
+    pub rule: String,
+}
+
+impl RowError {
+    pub(crate) fn new(table: &str, rule: impl Into<String>) -> Self {
+        RowError {
+            table: table.to_owned(),
+            row: None,
+            column: None,
+            value: None,
+            rule: rule.into(),
+        }
+    }
+
+    pub(crate) fn column(mut self, column: &str) -> Self {
+        self.column = Some(column.to_owned());
+        self
+    }
+
+    pub(crate) fn value(mut self, value: &str) -> Self {
+        const SHOWN_CHARACTERS: usize = 80;
+        let mut shown: String = value.chars().take(SHOWN_CHARACTERS).collect();
+        if shown.len() < value.len() {
+            shown.push('…');
+        }
+        self.value = Some(shown);
+        self
+    }
+}
+
+impl std::error::Error for RowError {}
+
+impl fmt::Display for RowError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "table {}", self.table)?;
+        if let Some(row) = self.row {
+            write!(f, ", row {row}")?;
+        }
+        if let Some(column) = &self.column {
+            write!(f, ", column {column}")?;
+        }
+        if let Some(value) = &self.value {
+            write!(f, ", value {value:?}")?;
+        }
+        write!(f, ": {}", self.rule)
+    }
+}

@@ -1,0 +1,79 @@
+//! The few things the engine asks of a file system, each done once and durably.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{IoContext, Result};
+
+/// Makes the entries of a folder durable: new names, renamed names, removed names.
+pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
+    File::open(folder)
+        .and_then(|f| f.sync_all())
+        .context("syncing the folder", folder)
+}
+
+/// Creates a folder with its parents and makes its name durable.
+pub(crate) fn create_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    fs::create_dir_all(folder).context("creating the folder", folder)?;
+    match folder.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a whole file so that after a power cut there is the old content or the new, and the new
+/// once this returned.
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = temporary_name(path);
+    let written = File::create(&temporary).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    written.context("writing", &temporary)?;
+    fs::rename(&temporary, path).context("renaming into place", path)?;
+    match path.parent() {
+        Some(parent) => sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
+/// The name under which a file is written before it gets its own.
+pub(crate) fn temporary_name(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(TEMPORARY_SUFFIX);
+    path.with_file_name(name)
+}
+
+/// What unfinished files end with; they are garbage whenever nobody is writing them.
+pub(crate) const TEMPORARY_SUFFIX: &str = ".unfinished";
+
+/// Removes a file; it is fine if it is gone already.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).context("removing", path),
+        _ => Ok(()),
+    }
+}
+
+/// The names in a folder, sorted.
+pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).context("listing", folder)? {
+        let entry = entry.context("listing", folder)?;
+        names.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Bytes that an unprivileged process may still write to the disk of `folder`.
+pub(crate) fn free_bytes(folder: &Path) -> Result<u64> {
+    let stat = rustix::fs::statvfs(folder)
+        .map_err(io::Error::from)
+        .context("asking for free space", folder)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
