@@ -1,0 +1,237 @@
+//! What the environment consists of at one moment: tables, partitions, links.
+//!
+//! Each change writes a new catalog file and then points the journal's metadata at it, so that a
+//! crash leaves the old catalog or the new. A file that the catalog does not name is garbage.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::block::{Extent, Packs};
+use crate::checksum::crc32c;
+use crate::clock::Ticks;
+use crate::compaction::Layout;
+use crate::error::{Error, IoContext, Result};
+use crate::files;
+use crate::journal::Journal;
+use crate::link::LinkEntry;
+use crate::schema::TableSchema;
+use crate::value::DateTimeFormat;
+
+const FORMAT: u32 = 1;
+const META_KEY: &str = "catalog";
+
+/// What an environment is called and how it writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentSettings {
+    /// The environment's name, the first part of the filesystem's name.
+    pub name: String,
+    /// The organization's unique name, the second part.
+    pub organization: String,
+    /// How date-times other than `createdon` are written.
+    #[serde(default)]
+    pub date_time_format: DateTimeFormat,
+}
+
+/// Everything about an environment but its rows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Catalog {
+    pub format: u32,
+    pub settings: EnvironmentSettings,
+    pub tables: BTreeMap<String, TableEntry>,
+    pub links: BTreeMap<String, LinkEntry>,
+    /// Every change up to this version stands in blocks.
+    pub folded_version: u64,
+    /// The time of the last commit in blocks.
+    pub last_committed: Ticks,
+    pub next_table: u16,
+    pub next_pack: u64,
+    pub next_file: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TableEntry {
+    pub id: u16,
+    pub schema: FileEntry,
+    /// The first layout is the base: in-place, and always there.
+    pub layouts: Vec<LayoutEntry>,
+}
+
+impl TableEntry {
+    pub(crate) fn layout(&self, layout: &Layout) -> Option<&LayoutEntry> {
+        self.layouts.iter().find(|entry| entry.layout == *layout)
+    }
+}
+
+/// A table in one layout.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LayoutEntry {
+    pub layout: Layout,
+    /// How many attributes the table has.
+    pub columns: usize,
+    /// Where `versionnumber` stands among them.
+    pub version_position: Option<usize>,
+    /// Where `IsDelete` stands in append-only rows: behind the columns that were there first.
+    pub is_delete_position: usize,
+    pub partitions: BTreeMap<String, PartitionEntry>,
+}
+
+impl LayoutEntry {
+    pub(crate) fn empty(layout: Layout, schema: &TableSchema) -> Self {
+        LayoutEntry {
+            layout,
+            columns: schema.attributes().len(),
+            version_position: schema.version_number(),
+            is_delete_position: schema.attributes().len(),
+            partitions: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PartitionEntry {
+    pub manifest: Extent,
+    pub rows: u64,
+    pub bytes: u64,
+    /// The cut at which its content changed last. Moving its blocks does not change it.
+    pub changed_version: u64,
+}
+
+/// A file of the catalog folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FileEntry {
+    pub file: String,
+    pub crc32c: u32,
+}
+
+impl Catalog {
+    pub(crate) fn new(settings: EnvironmentSettings) -> Self {
+        Catalog {
+            format: FORMAT,
+            settings,
+            tables: BTreeMap::new(),
+            links: BTreeMap::new(),
+            folded_version: 0,
+            last_committed: 0,
+            next_table: 0,
+            next_pack: 1,
+            next_file: 1,
+        }
+    }
+
+    /// The layouts of all tables.
+    pub(crate) fn layouts(&self) -> impl Iterator<Item = &LayoutEntry> {
+        self.tables.values().flat_map(|t| &t.layouts)
+    }
+
+    /// Bytes in use of each pack.
+    pub(crate) fn live_bytes(&self, packs: &Packs) -> Result<HashMap<u64, u64>> {
+        let mut live: HashMap<u64, u64> = HashMap::new();
+        for partition in self.layouts().flat_map(|l| l.partitions.values()) {
+            *live.entry(partition.manifest.pack).or_default() += partition.manifest.length;
+            for block in &packs.manifest(&partition.manifest)?.blocks {
+                *live.entry(block.extent.pack).or_default() += block.extent.length;
+            }
+        }
+        Ok(live)
+    }
+
+    /// The manifests in use.
+    pub(crate) fn manifests(&self) -> HashSet<Extent> {
+        self.layouts()
+            .flat_map(|l| l.partitions.values())
+            .map(|p| p.manifest)
+            .collect()
+    }
+}
+
+/// The catalog folder.
+pub(crate) struct CatalogStore {
+    folder: PathBuf,
+    journal: Arc<dyn Journal>,
+}
+
+impl CatalogStore {
+    pub(crate) fn open(folder: &Path, journal: Arc<dyn Journal>) -> Result<Self> {
+        files::create_folder(folder)?;
+        Ok(CatalogStore {
+            folder: folder.to_owned(),
+            journal,
+        })
+    }
+
+    /// The current catalog, if there is one yet.
+    pub(crate) fn load(&self) -> Result<Option<Catalog>> {
+        let Some(pointer) = self.journal.meta(META_KEY)? else {
+            return Ok(None);
+        };
+        let entry: FileEntry = serde_json::from_slice(&pointer).map_err(|e| {
+            Error::corrupt(&self.folder, format!("the pointer to the catalog: {e}"))
+        })?;
+        let bytes = self.read(&entry)?;
+        let catalog: Catalog = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::corrupt(&self.folder.join(&entry.file), e.to_string()))?;
+        if catalog.format != FORMAT {
+            return Err(Error::invalid(format!(
+                "{} has format {}, and this version of lakestage reads format {FORMAT}",
+                self.folder.display(),
+                catalog.format
+            )));
+        }
+        Ok(Some(catalog))
+    }
+
+    /// Makes `catalog` the current one, durably, and removes what only the one before it named.
+    pub(crate) fn store(&self, catalog: &mut Catalog) -> Result<()> {
+        let file = format!("catalog-{:08}.json", catalog.next_file);
+        catalog.next_file += 1;
+        let bytes = serde_json::to_vec(catalog)
+            .map_err(|e| Error::invalid(format!("the catalog cannot be written: {e}")))?;
+        let entry = self.write(file, &bytes)?;
+        let pointer = serde_json::to_vec(&entry)
+            .map_err(|e| Error::invalid(format!("the catalog cannot be written: {e}")))?;
+        self.journal.set_meta(META_KEY, &pointer)?;
+        self.collect(catalog, &entry.file)
+    }
+
+    /// Writes a file for the next catalog to name.
+    pub(crate) fn write(&self, file: String, bytes: &[u8]) -> Result<FileEntry> {
+        files::write_file(&self.folder.join(&file), bytes)?;
+        Ok(FileEntry {
+            file,
+            crc32c: crc32c(&[bytes]),
+        })
+    }
+
+    /// Reads a file that a catalog names, and checks it.
+    pub(crate) fn read(&self, entry: &FileEntry) -> Result<Vec<u8>> {
+        let path = self.folder.join(&entry.file);
+        let bytes = fs::read(&path).context("reading", &path)?;
+        if crc32c(&[&bytes]) != entry.crc32c {
+            return Err(Error::corrupt(&path, "the file fails its checksum"));
+        }
+        Ok(bytes)
+    }
+
+    fn collect(&self, catalog: &Catalog, current: &str) -> Result<()> {
+        let schemas: HashSet<&str> = catalog
+            .tables
+            .values()
+            .map(|t| t.schema.file.as_str())
+            .collect();
+        for name in files::names_in(&self.folder)? {
+            if name != current && !schemas.contains(name.as_str()) {
+                files::remove_file(&self.folder.join(name))?;
+            }
+        }
+        Ok(())
+    }
+}

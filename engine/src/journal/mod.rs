@@ -1,0 +1,67 @@
+//! The staging log: what was acknowledged is in here until it stands in blocks.
+//!
+//! A commit is one transaction. It is a run of frames of at most 4,000 bytes each; a checksum covers
+//! the whole commit. [`Journal`] is what the engine needs of a log; [`SledJournal`] keeps it in sled,
+//! [`MemoryJournal`] in memory, with a disk that can lose power.
+
+mod committer;
+mod frame;
+mod memory;
+mod opening;
+mod record;
+mod sled_journal;
+
+pub use committer::Receipt;
+pub(crate) use committer::{Committer, Start as CommitterStart};
+pub use memory::MemoryJournal;
+pub(crate) use record::{Operation, Record, Records};
+pub use sled_journal::SledJournal;
+
+use crate::clock::Ticks;
+use crate::error::Result;
+
+/// One transaction as it stands in the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// The version of its first row change; the others follow without a gap.
+    pub first_version: u64,
+    /// How many row changes it holds, at least one.
+    pub rows: u32,
+    /// When it was committed.
+    pub committed: Ticks,
+    /// The row changes, encoded.
+    pub payload: Vec<u8>,
+}
+
+impl Commit {
+    /// The version of its last row change.
+    pub fn last_version(&self) -> u64 {
+        self.first_version + u64::from(self.rows).saturating_sub(1)
+    }
+}
+
+/// A log of commits beside a small table of metadata.
+///
+/// Everything that a method wrote is durable when it returns `Ok`. After any error nothing more is
+/// written: every later call answers `Poisoned` until the journal is opened again, because a second
+/// sync after a failed one can report success for data that was dropped.
+pub trait Journal: Send + Sync {
+    /// Adds commits at the end, all of them or none.
+    fn append(&self, commits: &[Commit]) -> Result<()>;
+
+    /// Every commit in the log, in order. Used once, when the engine opens.
+    fn commits(&self) -> Result<Vec<Commit>>;
+
+    /// Removes the commits whose last version is at most `version`. What is removed need not be
+    /// durably gone: the metadata says what counts.
+    fn trim(&self, version: u64) -> Result<()>;
+
+    /// The value of a metadata key.
+    fn meta(&self, key: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Replaces the value of a metadata key; at most 4,000 bytes.
+    fn set_meta(&self, key: &str, value: &[u8]) -> Result<()>;
+
+    /// Bytes of the log on disk.
+    fn stored_bytes(&self) -> Result<u64>;
+}
