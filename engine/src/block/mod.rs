@@ -1,0 +1,11 @@
+//! Immutable blocks of CSV bytes, many to a pack file, and the lists of them that make a partition.
+
+mod filter;
+mod manifest;
+mod map;
+mod pack;
+mod writer;
+
+pub(crate) use manifest::{BlockEntry, Manifest};
+pub(crate) use pack::{Extent, PackWriter, Packs};
+pub(crate) use writer::{BLOCK_BYTES_MIN, BlockWriter};

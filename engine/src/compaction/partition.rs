@@ -1,0 +1,115 @@
+//! Which partition a row belongs to.
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Ticks;
+use crate::value::to_civil;
+
+/// The partition of rows without `createdon` (`reference: synapse-link.md` §2.2).
+pub const NO_DATE: &str = "1";
+
+/// How finely a table is partitioned by `createdon`.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum Granularity {
+    /// One partition a year, such as `2024`. What the service's documentation calls the default.
+    #[default]
+    Year,
+    /// One partition a month, such as `2024-03`.
+    Month,
+}
+
+impl Granularity {
+    /// The name in `Athena:PartitionGranularity`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Granularity::Year => "Year",
+            Granularity::Month => "Month",
+        }
+    }
+
+    /// The partition of a row that was created at the given time, in UTC.
+    pub fn partition(self, created: Option<Ticks>) -> String {
+        let Some(created) = created else {
+            return NO_DATE.to_owned();
+        };
+        let civil = to_civil(created);
+        match self {
+            Granularity::Year => format!("{:04}", civil.year()),
+            Granularity::Month => format!("{:04}-{:02}", civil.year(), civil.month()),
+        }
+    }
+}
+
+/// Whether files are rewritten or only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// An update replaces its row and a delete removes it.
+    InPlace,
+    /// Every change is a new row at the end; a delete is a row with `IsDelete`.
+    AppendOnly,
+}
+
+/// Where the row of a delete goes in an append-only table. The sources do not settle it.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum DeletePartition {
+    /// Into `1.csv`, since the row carries no `createdon`. What readers of the real files expect.
+    #[default]
+    NoDate,
+    /// Into the partition that the row was in.
+    Original,
+}
+
+/// How a table stands in files. Fixed for as long as the table is in a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Layout {
+    /// Whether files are rewritten or only grow.
+    pub mode: Mode,
+    /// How finely the table is partitioned.
+    pub granularity: Granularity,
+    /// Where deletes go in append-only mode.
+    pub deletes: DeletePartition,
+}
+
+impl Layout {
+    /// In-place, partitioned as given.
+    pub fn in_place(granularity: Granularity) -> Self {
+        Layout {
+            mode: Mode::InPlace,
+            granularity,
+            deletes: DeletePartition::NoDate,
+        }
+    }
+
+    /// Append-only, which is always partitioned by year.
+    pub fn append_only(deletes: DeletePartition) -> Self {
+        Layout {
+            mode: Mode::AppendOnly,
+            granularity: Granularity::Year,
+            deletes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::TICKS_PER_SECOND;
+
+    #[test]
+    fn partitions_follow_the_calendar_in_utc() {
+        let last_second = 1_704_067_199 * TICKS_PER_SECOND; // 2023-12-31T23:59:59Z
+        assert_eq!(Granularity::Year.partition(Some(last_second)), "2023");
+        assert_eq!(Granularity::Month.partition(Some(last_second)), "2023-12");
+        let next = last_second + TICKS_PER_SECOND;
+        assert_eq!(Granularity::Month.partition(Some(next)), "2024-01");
+        assert_eq!(Granularity::Year.partition(None), "1");
+    }
+}
