@@ -1,0 +1,80 @@
+//! What the engine needs of a lake, in the terms of a storage account's block blobs, so that a local
+//! folder, the emulator and an account are published to by one algorithm.
+
+mod folder;
+
+pub use folder::FolderLake;
+
+use std::path::Path;
+
+use crate::error::Result;
+
+/// A part of a file that is being written.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// Some bytes.
+    Bytes(&'a [u8]),
+    /// A range of an immutable, synced local file. A lake that can share it copies no bytes.
+    Range {
+        /// A name for the file that is unique within the lake.
+        name: &'a str,
+        /// The file.
+        file: &'a Path,
+        /// Where the range starts, in bytes.
+        offset: u64,
+        /// How long it is, in bytes.
+        length: u64,
+        /// The CRC-32C of the range.
+        crc32c: u32,
+    },
+}
+
+/// A file or folder of a lake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LakeEntry {
+    /// The path from the filesystem's root, with `/` and without one in front.
+    pub path: String,
+    /// Whether it is a folder.
+    pub is_directory: bool,
+    /// Bytes of a file.
+    pub length: u64,
+    /// Changes whenever the content does.
+    pub etag: String,
+}
+
+/// One filesystem of a lake. Paths use `/` and have none in front.
+///
+/// Whatever a method did is durable when it returns `Ok`.
+pub trait Lake: Send + Sync {
+    /// How a person would name this lake in a message.
+    fn describe(&self) -> String;
+
+    /// Creates the filesystem; `false` if it exists already.
+    fn create(&self) -> Result<bool>;
+
+    /// Creates a folder with its parents; it is fine if it exists.
+    fn create_directory(&self, path: &str) -> Result<()>;
+
+    /// Writes a file with its parents. Readers see the old content or the new, never a part; a
+    /// reader that has the old one open reads it to its end.
+    fn write(&self, path: &str, parts: &[Part<'_>], content_type: &str) -> Result<LakeEntry>;
+
+    /// Makes `to` a file with the content of `from`, replacing it whole. A lake that can share
+    /// content copies no bytes.
+    fn copy(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Renames a file.
+    fn rename(&self, from: &str, to: &str) -> Result<()>;
+
+    /// Removes a file; it is fine if it is gone already.
+    fn delete(&self, path: &str) -> Result<()>;
+
+    /// Everything below a folder, files and folders, sorted by path. `""` is the root.
+    fn list(&self, path: &str) -> Result<Vec<LakeEntry>>;
+
+    /// The content of a file; `None` if there is no such file.
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>>;
+
+    /// What a path is; `None` if there is nothing.
+    fn stat(&self, path: &str) -> Result<Option<LakeEntry>>;
+}

@@ -1,0 +1,328 @@
+//! A link: which tables of an environment stand in which lake, and how.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::catalog::Catalog;
+use crate::clock::Ticks;
+use crate::compaction::{DeletePartition, Granularity, Layout, Mode};
+use crate::environment::{Environment, State};
+use crate::error::{Error, Result};
+use crate::lake::Lake;
+
+/// A link as a person asks for it.
+#[derive(Debug, Clone)]
+pub struct NewLink {
+    /// A name of the caller's choice.
+    pub name: String,
+    /// The lake's address; the engine keeps it for the caller and does not read it.
+    pub lake: String,
+    /// What locations in `model.json` start with, such as
+    /// `https://contoso.dfs.core.windows.net:443`.
+    pub endpoint: String,
+    /// The tables.
+    pub tables: Vec<LinkTableOptions>,
+}
+
+/// How one table is linked. What is not said follows the table: in-place where it has `createdon`,
+/// else append-only.
+#[derive(Debug, Clone, Default)]
+pub struct LinkTableOptions {
+    /// The table's name.
+    pub table: String,
+    /// In-place or append-only.
+    pub mode: Option<Mode>,
+    /// How finely it is partitioned.
+    pub granularity: Option<Granularity>,
+    /// Where deletes go in append-only mode.
+    pub deletes: DeletePartition,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LinkEntry {
+    pub lake: String,
+    pub endpoint: String,
+    pub filesystem: String,
+    pub tables: BTreeMap<String, LinkTable>,
+    /// The number in the names of the last snapshot's files: Unix seconds, always rising.
+    pub last_snapshot_s: i64,
+    /// The cut of the last snapshot.
+    pub last_version: u64,
+    /// A snapshot that was begun; whether it became visible is decided by the lake's `model.json`.
+    pub pending: Option<Box<Pending>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LinkTable {
+    pub layout: Layout,
+    /// When the first snapshot with this table became visible.
+    pub initial_sync_completed: Option<Ticks>,
+    /// The cut at which the table changed last, as published.
+    pub last_version: u64,
+    pub partitions: BTreeMap<String, Published>,
+}
+
+/// A partition as `model.json` names it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Published {
+    pub file: String,
+    pub changed_version: u64,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Pending {
+    /// The CRC-32C of the `model.json` that makes it visible.
+    pub model_crc32c: u32,
+    /// The link as it is once it is visible.
+    pub link: LinkEntry,
+    /// The files that are only there for it.
+    pub files: Vec<String>,
+}
+
+/// A link in numbers.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkStatus {
+    /// Its name.
+    pub name: String,
+    /// The lake's address.
+    pub lake: String,
+    /// The filesystem.
+    pub filesystem: String,
+    /// What locations start with.
+    pub endpoint: String,
+    /// The number of the last snapshot, Unix seconds; 0 before the first.
+    pub last_snapshot_unix_s: i64,
+    /// The cut of the last snapshot.
+    pub last_version: u64,
+    /// The tables.
+    pub tables: Vec<LinkTableStatus>,
+}
+
+/// A linked table in numbers.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LinkTableStatus {
+    /// The table's name.
+    pub name: String,
+    /// `NotStarted` before its first snapshot, then `Completed`.
+    pub state: &'static str,
+    /// Whether it is append-only.
+    pub append_only: bool,
+    /// How it is partitioned.
+    pub partition_strategy: &'static str,
+    /// In-place: rows; append-only: changes.
+    pub count: u64,
+    /// The files that `model.json` names.
+    pub files: Vec<String>,
+    /// The cut at which it changed last, as published.
+    pub last_synced_version: u64,
+}
+
+impl Environment {
+    /// The name of the filesystem that this environment is linked to:
+    /// `dataverse-<environment>-<organization>`.
+    pub fn filesystem_name(&self) -> String {
+        let settings = self.settings();
+        let name = format!("dataverse-{}-{}", settings.name, settings.organization);
+        // A filesystem's name has 63 characters at most.
+        name.chars().take(63).collect()
+    }
+
+    /// Links tables to a lake: creates the filesystem and a folder a table.
+    ///
+    /// # Errors
+    /// `InvalidInput` if change tracking is off for a table, if the filesystem holds files, or if
+    /// options exclude each other; `NotFound` for an unknown table; `AlreadyExists` if the link's
+    /// name is taken.
+    pub fn create_link(&self, lake: &dyn Lake, new: &NewLink) -> Result<()> {
+        let _publishing = self.inner.lock_publication();
+        let state = self.state();
+        check_name(&new.name)?;
+        if state.catalog.links.contains_key(&new.name) {
+            return Err(Error::AlreadyExists {
+                what: "link",
+                name: new.name.clone(),
+            });
+        }
+        let tables = new
+            .tables
+            .iter()
+            .map(|options| Ok((options.table.clone(), link_table(&state, options)?)))
+            .collect::<Result<BTreeMap<_, _>>>()?;
+        if tables.is_empty() {
+            return Err(Error::invalid("a link needs at least one table"));
+        }
+        let filesystem = self.filesystem_name();
+        refuse_shared(&state.catalog, new, &filesystem)?;
+        prepare(lake, tables.keys())?;
+        for (name, table) in &tables {
+            self.ensure_layout(name, table.layout)?;
+        }
+        let entry = LinkEntry {
+            lake: new.lake.clone(),
+            endpoint: new.endpoint.trim_end_matches('/').to_owned(),
+            filesystem,
+            tables,
+            last_snapshot_s: 0,
+            last_version: 0,
+            pending: None,
+        };
+        self.update_links(|links| {
+            links.insert(new.name.clone(), entry);
+        })
+    }
+
+    /// The links, by name.
+    pub fn links(&self) -> Vec<LinkStatus> {
+        let state = self.state();
+        let links = state.catalog.links.iter();
+        links.map(|(name, link)| status(name, link)).collect()
+    }
+
+    /// One link.
+    pub fn link(&self, name: &str) -> Result<LinkStatus> {
+        let state = self.state();
+        find(&state, name).map(|link| status(name, link))
+    }
+
+    pub(crate) fn update_links(
+        &self,
+        change: impl FnOnce(&mut BTreeMap<String, LinkEntry>),
+    ) -> Result<()> {
+        let _guard = self.inner.lock_catalog();
+        let mut catalog = self.state().catalog.clone();
+        change(&mut catalog.links);
+        self.inner.replace_catalog(catalog).map(drop)
+    }
+}
+
+pub(crate) fn find<'s>(state: &'s State, name: &str) -> Result<&'s LinkEntry> {
+    state.catalog.links.get(name).ok_or_else(|| {
+        let names: Vec<&str> = state.catalog.links.keys().map(String::as_str).collect();
+        Error::NotFound {
+            what: "link",
+            name: name.to_owned(),
+            hint: match names.is_empty() {
+                true => "; create one with `lakestage link new`".into(),
+                false => format!("; the links are {}", names.join(", ")),
+            },
+        }
+    })
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let fine = !name.is_empty()
+        && name.len() <= 64
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    if fine {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the link name \"{name}\" may only have letters, digits, - and _, 1 to 64 of them"
+    )))
+}
+
+fn link_table(state: &State, options: &LinkTableOptions) -> Result<LinkTable> {
+    let name = &options.table;
+    let schema = state.table(name)?.plan.schema();
+    if !schema.change_tracking() {
+        return Err(Error::invalid(format!(
+            "table {name} cannot be linked: change tracking is off for it. Set \"changeTracking\": true in its schema, as you would switch on \"Track changes\" in Dataverse"
+        )));
+    }
+    let has_date = schema.created_on().is_some();
+    let mode = options.mode.unwrap_or(if has_date {
+        Mode::InPlace
+    } else {
+        Mode::AppendOnly
+    });
+    let layout = match mode {
+        Mode::InPlace if !has_date => {
+            return Err(Error::invalid(format!(
+                "table {name} has no createdon, so it can only be append-only"
+            )));
+        }
+        Mode::InPlace => {
+            let base = state.catalog.tables[name].layouts[0].layout.granularity;
+            Layout::in_place(options.granularity.unwrap_or(base))
+        }
+        Mode::AppendOnly if options.granularity == Some(Granularity::Month) => {
+            return Err(Error::invalid(format!(
+                "table {name}: an append-only table is always partitioned by year"
+            )));
+        }
+        Mode::AppendOnly => Layout::append_only(options.deletes),
+    };
+    Ok(LinkTable {
+        layout,
+        initial_sync_completed: None,
+        last_version: 0,
+        partitions: BTreeMap::new(),
+    })
+}
+
+/// One filesystem holds one `model.json`, so it takes one link.
+fn refuse_shared(catalog: &Catalog, new: &NewLink, filesystem: &str) -> Result<()> {
+    let other = catalog
+        .links
+        .iter()
+        .find(|(_, link)| link.lake == new.lake && link.filesystem == filesystem);
+    match other {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::invalid(format!(
+            "the link \"{name}\" has this environment in {} already",
+            new.lake
+        ))),
+    }
+}
+
+fn prepare<'n>(lake: &dyn Lake, tables: impl Iterator<Item = &'n String>) -> Result<()> {
+    if !lake.create()? {
+        let foreign = lake.list("")?.into_iter().find(|e| !e.is_directory);
+        if let Some(file) = foreign {
+            return Err(Error::invalid(format!(
+                "{} holds files already, such as {}; empty it or delete it first",
+                lake.describe(),
+                file.path
+            )));
+        }
+    }
+    for table in tables {
+        lake.create_directory(table)?;
+    }
+    Ok(())
+}
+
+fn status(name: &str, link: &LinkEntry) -> LinkStatus {
+    let tables = link.tables.iter().map(|(name, table)| LinkTableStatus {
+        name: name.clone(),
+        state: match table.initial_sync_completed {
+            Some(_) => "Completed",
+            None => "NotStarted",
+        },
+        append_only: table.layout.mode == Mode::AppendOnly,
+        partition_strategy: table.layout.granularity.name(),
+        count: table.partitions.values().map(|p| p.rows).sum(),
+        files: table.partitions.values().map(|p| p.file.clone()).collect(),
+        last_synced_version: table.last_version,
+    });
+    LinkStatus {
+        name: name.to_owned(),
+        lake: link.lake.clone(),
+        filesystem: link.filesystem.clone(),
+        endpoint: link.endpoint.clone(),
+        last_snapshot_unix_s: link.last_snapshot_s,
+        last_version: link.last_version,
+        tables: tables.collect(),
+    }
+}

@@ -1,0 +1,270 @@
+//! `model.json`, in the shape that readers of the real one rely on
+//! (`reference: synapse-link.md` §1.2).
+
+use serde::Serialize;
+
+use crate::compaction::{Mode, NO_DATE};
+use crate::environment::State;
+use crate::error::{Error, Result};
+use crate::link::{LinkEntry, LinkTable};
+use crate::schema::{Attribute, AttributeType, IS_DELETE_COLUMN, SYSTEM_COLUMNS, TableSchema};
+use crate::value::write_us_time;
+
+/// `maxLength` of everything that is not text.
+const NO_LENGTH: i64 = -1;
+/// `maxLength` of text without a limit in the database.
+const UNLIMITED_LENGTH: i64 = 9_999;
+/// Digits of every decimal. Not settled by any source for Dataverse tables; it is the widest that
+/// readers accept.
+const DECIMAL_PRECISION: u32 = 38;
+/// The database length of a logical name.
+const ENTITY_NAME_LENGTH: i64 = 128;
+/// The database length of a multi-select choice.
+const MULTI_SELECT_LENGTH: i64 = 4_000;
+
+#[derive(Serialize)]
+struct Model<'a> {
+    name: &'a str,
+    description: &'a str,
+    version: &'a str,
+    entities: Vec<Entity<'a>>,
+}
+
+#[derive(Serialize)]
+struct Entity<'a> {
+    #[serde(rename = "$type")]
+    kind: &'a str,
+    name: &'a str,
+    description: &'a str,
+    annotations: Vec<Annotation>,
+    attributes: Vec<ModelAttribute<'a>>,
+    partitions: Vec<ModelPartition>,
+}
+
+#[derive(Serialize)]
+struct Annotation {
+    name: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+struct ModelAttribute<'a> {
+    name: &'a str,
+    #[serde(rename = "dataType")]
+    data_type: &'static str,
+    #[serde(rename = "maxLength")]
+    max_length: i64,
+    #[serde(rename = "cdm:traits", skip_serializing_if = "Vec::is_empty")]
+    traits: Vec<Trait>,
+}
+
+#[derive(Serialize)]
+struct Trait {
+    #[serde(rename = "traitReference")]
+    reference: &'static str,
+    arguments: Vec<Argument>,
+}
+
+#[derive(Serialize)]
+struct Argument {
+    name: &'static str,
+    value: serde_json::Value,
+}
+
+#[derive(Serialize)]
+struct ModelPartition {
+    name: String,
+    location: String,
+    #[serde(rename = "cdm:traits")]
+    traits: Vec<Trait>,
+    #[serde(rename = "fileFormatSettings")]
+    format: FormatSettings,
+    annotations: Vec<Annotation>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FormatSettings {
+    #[serde(rename = "$type")]
+    kind: &'static str,
+    column_headers: bool,
+    delimiter: &'static str,
+    quote_style: &'static str,
+    csv_style: &'static str,
+    encoding: &'static str,
+}
+
+/// The bytes of `model.json` for a link. Entities stand in the order of their names.
+pub(super) fn render(state: &State, link: &LinkEntry) -> Result<Vec<u8>> {
+    let entities = link
+        .tables
+        .iter()
+        .map(|(name, table)| {
+            let schema = state.table(name)?.plan.schema();
+            Ok(entity(link, table, schema))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let model = Model {
+        name: "cdm",
+        description: "cdm",
+        version: "1.0",
+        entities,
+    };
+    serde_json::to_vec_pretty(&model)
+        .map_err(|e| Error::invalid(format!("model.json cannot be written: {e}")))
+}
+
+fn entity<'a>(link: &LinkEntry, table: &LinkTable, schema: &'a TableSchema) -> Entity<'a> {
+    let state = match table.initial_sync_completed {
+        Some(_) => "Completed",
+        None => "NotStarted",
+    };
+    let mut annotations = vec![
+        annotation(
+            "Athena:PartitionGranularity",
+            table.layout.granularity.name(),
+        ),
+        annotation("Athena:InitialSyncState", state),
+    ];
+    if let Some(ticks) = table.initial_sync_completed {
+        let mut time = Vec::new();
+        write_us_time(ticks, &mut time);
+        let time = String::from_utf8_lossy(&time).into_owned();
+        annotations.push(annotation("Athena:InitialSyncDataCompletedTime", &time));
+    }
+    Entity {
+        kind: "LocalEntity",
+        name: schema.name(),
+        description: schema.name(),
+        annotations,
+        attributes: attributes(table, schema),
+        partitions: table
+            .partitions
+            .iter()
+            .map(|(name, published)| partition(link, name, &published.file))
+            .collect(),
+    }
+}
+
+fn annotation(name: &'static str, value: &str) -> Annotation {
+    Annotation {
+        name,
+        value: value.to_owned(),
+    }
+}
+
+fn attributes<'a>(table: &LinkTable, schema: &'a TableSchema) -> Vec<ModelAttribute<'a>> {
+    let [id, created, modified] = SYSTEM_COLUMNS;
+    let mut attributes = vec![
+        plain(id, "guid"),
+        plain(created, "dateTime"),
+        plain(modified, "dateTime"),
+    ];
+    for (position, attribute) in schema.attributes().iter().enumerate() {
+        if Some(position) == schema.created_on() {
+            attributes.push(plain(&attribute.name, "dateTimeOffset"));
+        } else {
+            attributes.push(model_attribute(attribute));
+        }
+    }
+    if table.layout.mode == Mode::AppendOnly {
+        attributes.push(plain(IS_DELETE_COLUMN, "boolean"));
+    }
+    attributes
+}
+
+fn model_attribute(attribute: &Attribute) -> ModelAttribute<'_> {
+    use AttributeType as T;
+    let name = &attribute.name;
+    match &attribute.kind {
+        T::UniqueIdentifier | T::Lookup { .. } => plain(name, "guid"),
+        T::EntityType { .. } => text(name, ENTITY_NAME_LENGTH),
+        T::Choice { .. } | T::Integer { .. } | T::BigInt => plain(name, "int64"),
+        T::MultiSelect { .. } => text(name, MULTI_SELECT_LENGTH),
+        T::Boolean => plain(name, "boolean"),
+        // A double is a decimal in the exports of ordinary tables.
+        T::Decimal { scale } | T::Money { scale } | T::Double { scale } => decimal(name, *scale),
+        T::DateTime { .. } => plain(name, "dateTime"),
+        T::String { max_length } => text(name, i64::from(*max_length)),
+        T::Memo { max_length } if *max_length <= 4_000 => text(name, i64::from(*max_length)),
+        T::Memo { .. } => ModelAttribute {
+            name,
+            data_type: "string",
+            max_length: UNLIMITED_LENGTH,
+            traits: Vec::new(),
+        },
+    }
+}
+
+fn plain<'a>(name: &'a str, data_type: &'static str) -> ModelAttribute<'a> {
+    ModelAttribute {
+        name,
+        data_type,
+        max_length: NO_LENGTH,
+        traits: Vec::new(),
+    }
+}
+
+fn text(name: &str, max_length: i64) -> ModelAttribute<'_> {
+    ModelAttribute {
+        name,
+        data_type: "string",
+        max_length,
+        traits: vec![Trait {
+            reference: "is.constrained",
+            arguments: vec![argument("maximumLength", max_length)],
+        }],
+    }
+}
+
+/// Readers take precision and scale by position, from the first trait.
+fn decimal(name: &str, scale: u32) -> ModelAttribute<'_> {
+    ModelAttribute {
+        name,
+        data_type: "decimal",
+        max_length: NO_LENGTH,
+        traits: vec![Trait {
+            reference: "is.dataFormat.numeric.shaped",
+            arguments: vec![
+                argument("precision", DECIMAL_PRECISION),
+                argument("scale", scale),
+            ],
+        }],
+    }
+}
+
+fn argument(name: &'static str, value: impl Into<serde_json::Value>) -> Argument {
+    Argument {
+        name,
+        value: value.into(),
+    }
+}
+
+fn partition(link: &LinkEntry, name: &str, file: &str) -> ModelPartition {
+    let mut annotations = Vec::new();
+    if name != NO_DATE {
+        let (year, month) = match name.split_once('-') {
+            Some((year, month)) => (year, Some(month)),
+            None => (name, None),
+        };
+        annotations.push(annotation("Athena:PartitionYear", year));
+        annotations.extend(month.map(|month| annotation("Athena:PartitionMonth", month)));
+    }
+    ModelPartition {
+        name: name.to_owned(),
+        location: format!("{}/{}/{file}", link.endpoint, link.filesystem),
+        traits: vec![Trait {
+            reference: "is.partition.format.CSV",
+            arguments: vec![argument("raggedRight", "true")],
+        }],
+        format: FormatSettings {
+            kind: "CsvFormatSettings",
+            column_headers: false,
+            delimiter: ",",
+            quote_style: "QuoteStyle.Csv",
+            csv_style: "CsvStyle.QuoteAlways",
+            encoding: "UTF-8",
+        },
+        annotations,
+    }
+}
