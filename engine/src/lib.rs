@@ -1,1 +1,82 @@
-//! The engine of lakestage.
+//! The engine of lakestage: change-tracked rows go into a crash-safe log and come out as versioned
+//! CSV snapshots with a `model.json`, as Azure Synapse Link for Dataverse writes them.
+//!
+//! ```no_run
+//! use std::path::Path;
+//! use lakestage_engine::{
+//!     Environment, EnvironmentSettings, FolderLake, LinkTableOptions, NewLink, TableOptions,
+//!     TableSchema, Value, Write,
+//! };
+//!
+//! # fn main() -> lakestage_engine::Result<()> {
+//! let settings = EnvironmentSettings {
+//!     name: "contoso".into(),
+//!     organization: "org1".into(),
+//!     date_time_format: Default::default(),
+//! };
+//! let environment = Environment::create(Path::new("data"), settings)?;
+//! let schema = TableSchema::from_json(
+//!     r#"{"name": "task", "primaryKey": "taskid", "columns": [
+//!         {"name": "taskid", "type": "uniqueidentifier"},
+//!         {"name": "createdon", "type": "datetime"},
+//!         {"name": "subject", "type": "string", "maxLength": 200}]}"#,
+//! )?;
+//! let (id, subject) = (schema.require("taskid")?, schema.require("subject")?);
+//! environment.create_table(schema, TableOptions::default())?;
+//!
+//! let mut transaction = environment.transaction();
+//! let row = [
+//!     (id, Value::Text("8f14e45f-ceea-4672-a1b0-3c1d2e4f5a6b")),
+//!     (subject, Value::Text("Call back")),
+//! ];
+//! transaction.write(Write::Create, "task", &row)?;
+//! let receipt = transaction.commit()?; // survives a power cut from here on
+//!
+//! let lake = FolderLake::new(Path::new("lake"), &environment.filesystem_name());
+//! environment.create_link(&lake, &NewLink {
+//!     name: "local".into(),
+//!     lake: "folder:lake".into(),
+//!     endpoint: "https://contoso.dfs.core.windows.net:443".into(),
+//!     tables: vec![LinkTableOptions { table: "task".into(), ..Default::default() }],
+//! })?;
+//! let snapshot = environment.snapshot("local", &lake)?;
+//! assert_eq!(snapshot.version, receipt.last_version);
+//! # Ok(())
+//! # }
+//! ```
+
+mod block;
+mod catalog;
+mod checksum;
+mod clock;
+mod compaction;
+mod environment;
+mod error;
+mod files;
+mod ingest;
+mod journal;
+mod lake;
+mod link;
+mod locks;
+mod publish;
+mod row;
+mod schema;
+mod tail;
+mod value;
+
+pub use catalog::EnvironmentSettings;
+pub use clock::{Clock, ManualClock, SystemClock, TICKS_PER_SECOND, Ticks};
+pub use compaction::{DeletePartition, Granularity, Layout, Mode};
+pub use environment::{
+    CurrentRow, Environment, EnvironmentStatus, TableOptions, TableStatus, Transaction, Write,
+};
+pub use error::{Error, ErrorKind, Result, RowError};
+pub use ingest::{Ingest, IngestFormat, IngestOptions, IngestProgress, IngestReport};
+pub use journal::{Commit, Journal, MemoryJournal, Receipt, SledJournal};
+pub use lake::{FolderLake, Lake, LakeEntry, Part};
+pub use link::{LinkStatus, LinkTableOptions, LinkTableStatus, NewLink};
+pub use publish::SnapshotReport;
+pub use schema::{
+    Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, TableSchema,
+};
+pub use value::{DateTimeFormat, Value, write_us_time};

@@ -1,0 +1,73 @@
+//! What an environment holds, in numbers.
+
+use serde::Serialize;
+
+use super::Environment;
+use crate::catalog::EnvironmentSettings;
+use crate::error::Result;
+
+/// An environment in numbers.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EnvironmentStatus {
+    /// What it is called and how it writes.
+    #[serde(flatten)]
+    pub settings: EnvironmentSettings,
+    /// The version up to which every change stands in blocks.
+    pub compacted_version: u64,
+    /// The version of the last commit.
+    pub last_version: u64,
+    /// Bytes of commits that are not in blocks yet.
+    pub tail_bytes: u64,
+    /// Bytes of the journal's files.
+    pub journal_bytes: u64,
+    /// The tables.
+    pub tables: Vec<TableStatus>,
+}
+
+/// A table in numbers.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TableStatus {
+    /// The logical name.
+    pub name: String,
+    /// Whether change tracking is on.
+    pub change_tracking: bool,
+    /// How many columns the CSV has, the three system columns included.
+    pub columns: usize,
+    /// Rows in blocks.
+    pub rows: u64,
+    /// Bytes in blocks.
+    pub bytes: u64,
+    /// Partitions in blocks.
+    pub partitions: usize,
+}
+
+impl Environment {
+    /// What the environment holds.
+    pub fn status(&self) -> Result<EnvironmentStatus> {
+        let state = self.state();
+        let catalog = &state.catalog;
+        let tables = catalog.tables.iter().filter_map(|(name, entry)| {
+            let schema = state.tables.get(name)?.plan.schema();
+            let partitions = &entry.layouts.first()?.partitions;
+            Some(TableStatus {
+                name: name.clone(),
+                change_tracking: schema.change_tracking(),
+                columns: schema.attributes().len() + 3,
+                rows: partitions.values().map(|p| p.rows).sum(),
+                bytes: partitions.values().map(|p| p.bytes).sum(),
+                partitions: partitions.len(),
+            })
+        });
+        let last = self.inner.tail.commits().last().map(|c| c.last_version());
+        Ok(EnvironmentStatus {
+            settings: catalog.settings.clone(),
+            compacted_version: catalog.folded_version,
+            last_version: last.unwrap_or(catalog.folded_version),
+            tail_bytes: self.inner.tail.bytes() as u64,
+            journal_bytes: self.inner.journal.stored_bytes()?,
+            tables: tables.collect(),
+        })
+    }
+}
