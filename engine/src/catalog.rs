@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::block::{Extent, Packs};
 use crate::checksum::crc32c;
@@ -42,6 +43,8 @@ pub struct EnvironmentSettings {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Catalog {
     pub format: u32,
+    /// Told apart from an environment of the same name that was here before: a lake may still hold its packs.
+    pub id: Uuid,
     pub settings: EnvironmentSettings,
     pub tables: BTreeMap<String, TableEntry>,
     pub links: BTreeMap<String, LinkEntry>,
@@ -116,6 +119,7 @@ impl Catalog {
     pub(crate) fn new(settings: EnvironmentSettings) -> Self {
         Catalog {
             format: FORMAT,
+            id: Uuid::new_v4(),
             settings,
             tables: BTreeMap::new(),
             links: BTreeMap::new(),

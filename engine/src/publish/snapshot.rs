@@ -251,6 +251,5 @@ impl NewFile {
 
 /// A name for a pack that no other environment's pack has.
 fn pack_name(environment: &Environment, pack: u64) -> String {
-    let settings = environment.settings();
-    format!("{}-{}/{pack}", settings.name, settings.organization)
+    format!("{}/{pack}", environment.state().catalog.id.simple())
 }

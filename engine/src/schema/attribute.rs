@@ -1,5 +1,7 @@
 //! One attribute of a table and its type.
 
+use std::fmt;
+
 /// A column of a table, as it stands in the CSV.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attribute {
@@ -127,4 +129,57 @@ pub enum DateTimeBehavior {
     DateOnly,
     /// A wall-clock time; written as it came, with no zone.
     TimeZoneIndependent,
+}
+
+impl fmt::Display for AttributeType {
+    /// The type as a schema file names it, with its limits.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UniqueIdentifier => f.write_str("uniqueidentifier"),
+            Self::Lookup { kind, targets } => {
+                let name = match kind {
+                    LookupKind::Lookup => "lookup",
+                    LookupKind::Owner => "owner",
+                    LookupKind::Customer => "customer",
+                };
+                write!(f, "{name} to {}", targets.join(", "))
+            }
+            Self::EntityType { .. } => f.write_str("table of the lookup before it"),
+            Self::Choice { kind, options } => {
+                let name = match kind {
+                    ChoiceKind::Choice => "choice",
+                    ChoiceKind::State => "state",
+                    ChoiceKind::Status => "status",
+                };
+                write!(f, "{name}{}", Options(options))
+            }
+            Self::MultiSelect { options } => write!(f, "multiselect{}", Options(options)),
+            Self::Boolean => f.write_str("boolean"),
+            Self::Integer { min, max } => write!(f, "integer {min} to {max}"),
+            Self::BigInt => f.write_str("bigint"),
+            Self::Decimal { scale } => write!(f, "decimal, {scale} digits after the point"),
+            Self::Money { scale } => write!(f, "money, {scale} digits after the point"),
+            Self::Double { scale } => write!(f, "double, {scale} digits after the point"),
+            Self::DateTime { behavior } => f.write_str(match behavior {
+                DateTimeBehavior::UserLocal => "datetime",
+                DateTimeBehavior::DateOnly => "datetime, date only",
+                DateTimeBehavior::TimeZoneIndependent => "datetime, independent of zones",
+            }),
+            Self::String { max_length } => write!(f, "string of {max_length}"),
+            Self::Memo { max_length } => write!(f, "memo of {max_length}"),
+        }
+    }
+}
+
+/// The values of a choice.
+struct Options<'a>(&'a [OptionValue]);
+
+impl fmt::Display for Options<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, option) in self.0.iter().enumerate() {
+            let before = if place == 0 { ": " } else { ", " };
+            write!(f, "{before}{} {}", option.value, option.label)?;
+        }
+        Ok(())
+    }
 }
