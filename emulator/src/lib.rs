@@ -1,1 +1,16 @@
-//! The emulator of lakestage.
+//! An emulator of Azure Data Lake Storage Gen2: a hierarchical namespace behind the DFS and the Blob protocol.
+//!
+//! [`Store`] is the lake itself; [`FileSystem`] is a filesystem of it for programs that have the store in their own
+//! process.
+
+pub mod account;
+pub mod clock;
+pub mod error;
+mod local;
+pub mod store;
+
+pub use account::{Account, DEFAULT_ACCOUNT_KEY, DEFAULT_ACCOUNT_NAME};
+pub use error::{ErrorCode, ErrorKind, Result, StoreError};
+pub use local::{FileSystem, Part, PathInfo, WriteOptions};
+pub use store::content::ContentReader;
+pub use store::{Store, StoreOptions, SyncMode};

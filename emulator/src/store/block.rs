@@ -1,0 +1,330 @@
+//! Blocks: staged by Put Block, made a file by Put Block List.
+
+use std::collections::BTreeMap;
+
+use crate::error::{ErrorCode, Result};
+use crate::store::condition::Conditions;
+use crate::store::content::{CommittedBlock, Content, Segment};
+use crate::store::core::Core;
+use crate::store::extent::{Body, Floating};
+use crate::store::flush::Waiting;
+use crate::store::inode::{Inode, Origin};
+use crate::store::lease;
+use crate::store::namespace::{CreateRequest, Node, Prepared};
+use crate::store::path::StorePath;
+use crate::store::transaction::Transaction;
+use crate::store::{Store, key};
+
+/// Blocks a file can have.
+pub const BLOCKS_MAX: usize = 50_000;
+/// Bytes of a block's id before base64.
+pub const BLOCK_ID_BYTES_MAX: usize = 64;
+/// How often a commit starts again because the file changed while its content list was written.
+const COMMIT_ATTEMPTS_MAX: usize = 16;
+
+/// Where a block of a list is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockChoice {
+    /// Among those of the file as it is.
+    Committed,
+    /// Among those staged.
+    Uncommitted,
+    /// Among those staged, then among those of the file.
+    Latest,
+}
+
+/// A block as Get Block List tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlockInfo {
+    /// Its id, decoded from base64.
+    pub id: Vec<u8>,
+    /// Bytes.
+    pub length: u64,
+}
+
+/// The blocks of a file.
+#[derive(Clone, Debug, Default)]
+pub struct BlockList {
+    /// The file as it is; `None` when there are only staged blocks.
+    pub inode: Option<Inode>,
+    /// Its blocks in order.
+    pub committed: Vec<BlockInfo>,
+    /// Staged blocks by id.
+    pub uncommitted: Vec<BlockInfo>,
+}
+
+impl Core {
+    pub(crate) fn drop_staged(
+        &self,
+        txn: &mut Transaction<'_>,
+        filesystem: u64,
+        path: &StorePath,
+    ) -> Result<()> {
+        for waiting in self.waiting(&key::staged_of(filesystem, &path.to_string()))? {
+            self.remove_waiting(txn, &waiting)?;
+        }
+        Ok(())
+    }
+
+    fn staged(&self, filesystem: u64, path: &StorePath) -> Result<BTreeMap<Vec<u8>, Waiting>> {
+        let prefix = key::staged_of(filesystem, &path.to_string());
+        let waiting = self.waiting(&prefix)?.into_iter();
+        Ok(waiting
+            .map(|block| {
+                (
+                    block.key.get(prefix.len()..).unwrap_or_default().to_vec(),
+                    block,
+                )
+            })
+            .collect())
+    }
+}
+
+/// A file's blocks by id, with the segments that they consist of.
+fn committed_blocks(content: &Content) -> BTreeMap<Vec<u8>, (u64, Vec<Segment>)> {
+    let mut start = 0;
+    let mut found = BTreeMap::new();
+    for block in &content.blocks {
+        found.insert(
+            block.id.clone(),
+            (block.length, content.range(start..start + block.length)),
+        );
+        start += block.length;
+    }
+    found
+}
+
+/// Blocks go only onto what blocks, or nothing, made.
+fn check_target(node: Option<&Node>) -> Result<()> {
+    match node {
+        Some(node) if node.inode.is_directory() => Err(ErrorCode::PathConflict.into()),
+        Some(node) if node.inode.origin == Origin::Dfs && node.inode.length > 0 => {
+            Err(ErrorCode::BlobOperationNotSupported.into())
+        }
+        Some(node) if node.inode.origin == Origin::AppendBlob => {
+            Err(ErrorCode::InvalidBlobType.into())
+        }
+        _ => Ok(()),
+    }
+}
+
+impl Store {
+    /// Stages a block. The file need not exist yet.
+    pub(crate) fn stage_block(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        block_id: &[u8],
+        body: Body,
+        lease_id: Option<&str>,
+    ) -> Result<()> {
+        if block_id.is_empty() || block_id.len() > BLOCK_ID_BYTES_MAX {
+            return Err(ErrorCode::InvalidBlockId.into());
+        }
+        let core = self.core();
+        let text = path.to_string();
+        let (stored, length, floating) = core.prepare_waiting(body, text.len() + 80)?;
+        let mut txn = core.write()?;
+        let record = core.filesystem(&txn, account, filesystem)?;
+        let node = core.find(&txn, record.root, path)?;
+        check_target(node.as_ref())?;
+        if let Some(node) = &node {
+            lease::check_write(node.inode.lease.as_ref(), lease_id, core.now_unix_ns())?;
+        }
+        let staged = core.staged(record.id, path)?;
+        if staged.keys().any(|other| other.len() != block_id.len()) {
+            return Err(ErrorCode::InvalidBlobOrBlock.into());
+        }
+        if let Some(before) = staged.get(block_id) {
+            core.remove_waiting(&mut txn, before)?;
+        }
+        core.put_waiting(
+            &mut txn,
+            key::staged(record.id, &text, block_id),
+            stored,
+            length,
+        )?;
+        txn.adopt(floating);
+        let batch = txn.commit()?;
+        core.acknowledge(batch, false)
+    }
+
+    /// Makes a file of blocks, in the order of the list.
+    ///
+    /// # Errors
+    /// `InvalidBlockList` when a block is not where the list says, `BlockCountExceedsLimit`, conditions, leases.
+    pub fn commit_blocks(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        list: &[(BlockChoice, Vec<u8>)],
+        request: &CreateRequest,
+    ) -> Result<Inode> {
+        if list.len() > BLOCKS_MAX {
+            return Err(ErrorCode::BlockCountExceedsLimit.into());
+        }
+        let core = self.core();
+        for _ in 0..COMMIT_ATTEMPTS_MAX {
+            let (node, staged, record) = {
+                let view = core.read();
+                let record = core.filesystem(&view, account, filesystem)?;
+                let node = core.find(&view, record.root, path)?;
+                (node, core.staged(record.id, path)?, record)
+            };
+            check_target(node.as_ref())?;
+            let content = self.chosen(node.as_ref(), &staged, list)?;
+            let length = content.length();
+            let (stored, floating) = core.store_content(content, core.extents.sync)?;
+            let mut txn = core.write()?;
+            let now = core.find(&txn, record.root, path)?;
+            let same = now.as_ref().map(|n| &n.record) == node.as_ref().map(|n| &n.record);
+            let keys = |staged: &BTreeMap<Vec<u8>, Waiting>| -> Vec<(Vec<u8>, i64)> {
+                staged
+                    .iter()
+                    .map(|(id, waiting)| (id.clone(), waiting.written_unix_ns))
+                    .collect()
+            };
+            if !same || keys(&core.staged(record.id, path)?) != keys(&staged) {
+                continue;
+            }
+            let prepared = Prepared {
+                stored,
+                length,
+                floating,
+            };
+            let inode = core.create_in(&mut txn, &record, path, request, prepared)?;
+            let batch = txn.commit()?;
+            core.acknowledge(batch, false)?;
+            return Ok(inode);
+        }
+        Err(ErrorCode::InternalOperationAbort.into())
+    }
+
+    fn chosen(
+        &self,
+        node: Option<&Node>,
+        staged: &BTreeMap<Vec<u8>, Waiting>,
+        list: &[(BlockChoice, Vec<u8>)],
+    ) -> Result<Content> {
+        let core = self.core();
+        let committed = match node {
+            Some(node) => committed_blocks(&*core.content(&node.record.content)?),
+            None => BTreeMap::new(),
+        };
+        let mut content = Content::default();
+        for (choice, id) in list {
+            let from_staged = (*choice != BlockChoice::Committed)
+                .then(|| staged.get(id))
+                .flatten();
+            let from_file = (*choice != BlockChoice::Uncommitted)
+                .then(|| committed.get(id))
+                .flatten();
+            let (length, segments) = match (from_staged, from_file) {
+                (Some(waiting), _) => (
+                    waiting.length,
+                    core.content(&waiting.stored)?.segments.clone(),
+                ),
+                (None, Some((length, segments))) => (*length, segments.clone()),
+                (None, None) => return Err(ErrorCode::InvalidBlockList.into()),
+            };
+            content.segments.extend(segments);
+            content.blocks.push(CommittedBlock {
+                id: id.clone(),
+                length,
+            });
+        }
+        Ok(content)
+    }
+
+    /// The blocks of a file, or those staged for one.
+    ///
+    /// # Errors
+    /// `PathNotFound` when there is neither.
+    pub fn block_list(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+    ) -> Result<BlockList> {
+        let core = self.core();
+        let view = core.read();
+        let record = core.filesystem(&view, account, filesystem)?;
+        let node = core.find(&view, record.root, path)?;
+        let staged = core.staged(record.id, path)?;
+        let mut blocks = BlockList::default();
+        let uncommitted = staged.into_iter().map(|(id, waiting)| BlockInfo {
+            id,
+            length: waiting.length,
+        });
+        blocks.uncommitted = uncommitted.collect();
+        match node {
+            Some(node) if node.inode.is_directory() => {
+                return Err(ErrorCode::ResourceTypeMismatch.into());
+            }
+            Some(node) => {
+                let content = core.content(&node.record.content)?;
+                let committed = content.blocks.iter();
+                blocks.committed = committed
+                    .map(|block| BlockInfo {
+                        id: block.id.clone(),
+                        length: block.length,
+                    })
+                    .collect();
+                blocks.inode = Some(node.inode);
+            }
+            None if blocks.uncommitted.is_empty() => return Err(ErrorCode::PathNotFound.into()),
+            None => {}
+        }
+        Ok(blocks)
+    }
+
+    /// Makes `path` a file with the content of another one of the account; no bytes are copied.
+    ///
+    /// # Errors
+    /// `CannotVerifyCopySource` when the source is not there, `SourceConditionNotMet`, and what creating answers.
+    pub fn copy(
+        &self,
+        account: &str,
+        source: (&str, &StorePath),
+        source_conditions: &Conditions,
+        filesystem: &str,
+        path: &StorePath,
+        mut request: CreateRequest,
+        takes_attributes: bool,
+    ) -> Result<Inode> {
+        let core = self.core();
+        let mut txn = core.write()?;
+        let from = core.filesystem(&txn, account, source.0)?;
+        let node = core
+            .find(&txn, from.root, source.1)?
+            .ok_or(ErrorCode::CannotVerifyCopySource)?;
+        source_conditions.check(
+            Some(node.inode.version()),
+            crate::store::condition::ConditionUse::Source,
+        )?;
+        if node.inode.is_directory() {
+            return Err(ErrorCode::ResourceTypeMismatch.into());
+        }
+        if takes_attributes {
+            request.headers = node.inode.headers.clone();
+            if request.properties.is_empty() {
+                request.properties = node.inode.properties.clone();
+            }
+        }
+        if let Some(copy) = &mut request.copy {
+            copy.length = node.inode.length;
+        }
+        let prepared = Prepared {
+            stored: node.record.content.clone(),
+            length: node.inode.length,
+            floating: Floating::none(&core.extents),
+        };
+        let to = core.filesystem(&txn, account, filesystem)?;
+        let inode = core.create_in(&mut txn, &to, path, &request, prepared)?;
+        let batch = txn.commit()?;
+        core.acknowledge(batch, false)?;
+        Ok(inode)
+    }
+}

@@ -1,0 +1,63 @@
+//! Deleting: one name goes at once, what was below it is taken apart later.
+
+use crate::error::{ErrorCode, Result};
+use crate::store::Store;
+use crate::store::condition::ConditionUse;
+use crate::store::core::Core;
+use crate::store::inode::{Inode, NodeKind};
+use crate::store::key;
+use crate::store::namespace::Guard;
+use crate::store::path::StorePath;
+use crate::store::sled_file::namespace_error;
+
+impl Core {
+    /// Whether a directory has entries. The caller holds the namespace.
+    pub(crate) fn is_empty_directory(&self, directory: u64) -> Result<bool> {
+        match self.tree().scan_prefix(key::entries(directory)).next() {
+            None => Ok(true),
+            Some(Ok(_)) => Ok(false),
+            Some(Err(error)) => Err(namespace_error("read", &error)),
+        }
+    }
+}
+
+impl Store {
+    /// Deletes a file or a directory, and gives what it was.
+    ///
+    /// # Errors
+    /// `PathNotFound`, `DirectoryNotEmpty` without `recursive`, conditions, leases. The root cannot be deleted.
+    pub fn delete(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        recursive: bool,
+        guard: &Guard,
+    ) -> Result<Inode> {
+        let core = self.core();
+        let mut txn = core.write()?;
+        let record = core.filesystem(&txn, account, filesystem)?;
+        let node = core
+            .find(&txn, record.root, path)?
+            .ok_or(ErrorCode::PathNotFound)?;
+        let Some((parents, name)) = path.split() else {
+            return Err(ErrorCode::ResourceTypeMismatch.into());
+        };
+        guard.check_write(core, &node.inode, ConditionUse::Write)?;
+        let inode = node.inode;
+        if inode.is_directory() && !recursive && !core.is_empty_directory(inode.id)? {
+            return Err(ErrorCode::DirectoryNotEmpty.into());
+        }
+        let Some((parent, NodeKind::Directory)) = core.walk(&txn, record.root, parents)? else {
+            return Err(ErrorCode::PathNotFound.into());
+        };
+        txn.remove(key::entry(parent, name));
+        txn.reclaim(inode.id);
+        if !inode.is_directory() {
+            core.drop_staged(&mut txn, record.id, path)?;
+        }
+        let batch = txn.commit()?;
+        core.acknowledge(batch, false)?;
+        Ok(inode)
+    }
+}

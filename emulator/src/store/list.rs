@@ -1,0 +1,190 @@
+//! Listing: depth first, by path component.
+
+use std::ops::Bound;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::core::{Core, View};
+use crate::store::inode::{Filesystem, Inode, NodeKind};
+use crate::store::path::StorePath;
+use crate::store::sled_file::namespace_error;
+use crate::store::transaction::decode_entry;
+use crate::store::{Store, key};
+
+/// Entries of a page when nothing is said, and at most (`adls-gen2.md` §2.8).
+pub const LIST_ENTRIES_MAX: usize = 5_000;
+
+/// What to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListRequest {
+    /// Below which directory; it is not listed itself.
+    pub directory: StorePath,
+    /// Only names directly in the directory that start so, and what is below them.
+    pub name_prefix: String,
+    /// Whether to go into directories.
+    pub recursive: bool,
+    /// Goes on behind this path.
+    pub after: Option<StorePath>,
+    /// Entries at most.
+    pub entries_max: usize,
+}
+
+/// A file or directory in a list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// From the filesystem's root.
+    pub path: StorePath,
+    /// Its attributes.
+    pub inode: Inode,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+pub struct ListPage {
+    /// The filesystem, whose ETag and time a list carries.
+    pub filesystem: Filesystem,
+    /// What was found.
+    pub entries: Vec<Listed>,
+    /// Where to go on; `None` at the end.
+    pub after: Option<StorePath>,
+}
+
+/// A path as a token that clients give back.
+#[must_use]
+pub fn continuation_of(path: &StorePath) -> String {
+    STANDARD.encode(path.to_string())
+}
+
+/// The path of a token, `None` when it is not one of ours.
+#[must_use]
+pub fn path_of_continuation(token: &str) -> Option<StorePath> {
+    let bytes = STANDARD.decode(token).ok()?;
+    StorePath::parse(&String::from_utf8(bytes).ok()?).ok()
+}
+
+/// A directory that is being gone through.
+struct Level {
+    path: StorePath,
+    entries: sled::Iter,
+    /// How many bytes of a key stand before the name.
+    name_from: usize,
+}
+
+impl Core {
+    fn level(&self, directory: u64, path: StorePath, prefix: &str, behind: Option<&str>) -> Level {
+        let base = key::entries(directory);
+        let name_from = base.len();
+        let entries = match behind {
+            None => self.tree().scan_prefix(key::entry(directory, prefix)),
+            Some(name) => {
+                let start = Bound::Excluded(key::entry(directory, name));
+                self.tree()
+                    .range((start, Bound::Excluded(key::entries(directory + 1))))
+            }
+        };
+        Level {
+            path,
+            entries,
+            name_from,
+        }
+    }
+
+    /// The levels to go on with behind a path, the outermost first.
+    fn levels_behind(
+        &self,
+        view: &impl View,
+        directory: u64,
+        request: &ListRequest,
+        after: &StorePath,
+    ) -> Result<Vec<Level>> {
+        let depth = request.directory.segments().len();
+        let mut levels = Vec::new();
+        let mut current = (directory, request.directory.clone());
+        for name in after.segments().iter().skip(depth) {
+            levels.push(self.level(current.0, current.1.clone(), "", Some(name)));
+            if !request.recursive {
+                return Ok(levels);
+            }
+            match self.entry(view, current.0, name)? {
+                Some((id, NodeKind::Directory)) => current = (id, current.1.join(name)),
+                _ => return Ok(levels),
+            }
+        }
+        levels.push(self.level(current.0, current.1, "", None));
+        Ok(levels)
+    }
+}
+
+impl Store {
+    /// A page of what is in a directory.
+    ///
+    /// # Errors
+    /// `FilesystemNotFound`; `PathNotFound` when the directory is not there or is a file.
+    pub fn list(&self, account: &str, filesystem: &str, request: &ListRequest) -> Result<ListPage> {
+        let core = self.core();
+        let view = core.read();
+        let record = core.filesystem(&view, account, filesystem)?;
+        let found = core.walk(&view, record.root, request.directory.segments())?;
+        let Some((directory, NodeKind::Directory)) = found else {
+            return Err(ErrorCode::PathNotFound.into());
+        };
+        let mut levels = match &request.after {
+            Some(after) if after.starts_with(&request.directory) => {
+                core.levels_behind(&view, directory, request, after)?
+            }
+            _ => vec![core.level(
+                directory,
+                request.directory.clone(),
+                &request.name_prefix,
+                None,
+            )],
+        };
+        let mut page = ListPage {
+            filesystem: record,
+            entries: Vec::new(),
+            after: None,
+        };
+        loop {
+            let depth = levels.len();
+            let Some(level) = levels.last_mut() else {
+                break;
+            };
+            let Some(item) = level.entries.next() else {
+                levels.pop();
+                continue;
+            };
+            let (key, value) = item.map_err(|e| namespace_error("read", &e))?;
+            let name = String::from_utf8_lossy(key.get(level.name_from..).unwrap_or_default())
+                .into_owned();
+            if depth == 1 && !name.starts_with(&request.name_prefix) {
+                levels.pop();
+                continue;
+            }
+            if page.entries.len() == request.entries_max {
+                page.after = page.entries.last().map(|entry| entry.path.clone());
+                break;
+            }
+            let path = level.path.join(&name);
+            let Some((id, kind)) = decode_entry(&value) else {
+                return Err(StoreError::corrupt(
+                    format!("the entry '{path}'"),
+                    "it is not readable",
+                ));
+            };
+            let inode = core.node(&view, id)?.inode;
+            if inode
+                .expires_unix_ns
+                .is_some_and(|expires| expires <= core.now_unix_ns())
+            {
+                continue;
+            }
+            if request.recursive && kind == NodeKind::Directory {
+                levels.push(core.level(id, path.clone(), "", None));
+            }
+            page.entries.push(Listed { path, inode });
+        }
+        Ok(page)
+    }
+}

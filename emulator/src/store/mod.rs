@@ -1,0 +1,174 @@
+//! The files themselves, without any protocol: a namespace of inodes apart from the extents that hold bytes.
+//!
+//! The namespace is one sled tree, and every operation is one batch in it; a rename of a directory rewrites one entry
+//! however much is below. Extents are immutable files, complete and synced before a batch refers to them.
+
+pub mod acl;
+pub mod block;
+pub mod condition;
+pub mod content;
+pub(crate) mod core;
+mod delete;
+pub mod extent;
+mod filesystem;
+mod flush;
+mod garbage;
+pub mod inode;
+pub(crate) mod key;
+pub mod lease;
+pub mod list;
+pub(crate) mod namespace;
+pub mod path;
+pub mod rename;
+pub mod sled_file;
+mod transaction;
+mod update;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+pub use block::{BLOCKS_MAX, BlockChoice, BlockInfo, BlockList};
+pub use filesystem::FilesystemInfo;
+pub use flush::{FlushRequest, LeaseWithWrite};
+pub use namespace::{CreateRequest, Expiry, Guard, Node};
+pub use rename::RenameRequest;
+pub use update::{AclOutcome, AclUpdate};
+
+pub(crate) use self::core::Core;
+pub(crate) use self::extent::BodyWriter;
+
+use crate::account::Account;
+use crate::clock::{Clock, system_clock};
+use crate::error::{Result, StoreError};
+
+/// When a change is on the disk relative to its acknowledgement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before it: nothing acknowledged is lost, whatever happens to the machine.
+    #[default]
+    Always,
+    /// At most [`GROUP_SYNC_INTERVAL_MS`](crate::store::GROUP_SYNC_INTERVAL_MS) after it: a power cut may take the
+    /// last moments, a crash of the process nothing.
+    Group,
+    /// When the operating system likes: a power cut may take minutes and leave the folder unusable.
+    Off,
+}
+
+/// How long a change waits for the disk at most in [`SyncMode::Group`].
+pub const GROUP_SYNC_INTERVAL_MS: u64 = 100;
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Where it is kept. `None` keeps it in a temporary folder that is removed with the store.
+    pub folder: Option<PathBuf>,
+    /// Accounts it answers for.
+    pub accounts: Vec<Account>,
+    /// When changes are on the disk.
+    pub sync: SyncMode,
+    /// Its time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            accounts: vec![Account::well_known()],
+            sync: SyncMode::default(),
+            clock: system_clock(),
+        }
+    }
+}
+
+/// An opened store. Clones share it; the last one to go closes it.
+#[derive(Clone, Debug)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+#[derive(Debug)]
+struct Handle {
+    core: Arc<Core>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Opens the store in `options.folder`, or creates it there.
+    ///
+    /// Extents that nothing references are removed, and deletions that were under way go on in the background.
+    ///
+    /// # Errors
+    /// `InUse` while another process has it, `Corrupt` when the namespace cannot be read, `Io`.
+    pub fn open(options: StoreOptions) -> Result<Self> {
+        let core = Arc::new(Core::open(options)?);
+        let threads = core::start_threads(&core)?;
+        Ok(Self {
+            handle: Arc::new(Handle { core, threads }),
+        })
+    }
+
+    /// The accounts it answers for.
+    #[must_use]
+    pub fn accounts(&self) -> &[Account] {
+        &self.handle.core.accounts
+    }
+
+    /// The account of that name.
+    #[must_use]
+    pub fn account(&self, name: &str) -> Option<&Account> {
+        self.accounts().iter().find(|account| account.name == name)
+    }
+
+    /// The store's clock.
+    #[must_use]
+    pub fn now_unix_ns(&self) -> i64 {
+        self.handle.core.now_unix_ns()
+    }
+
+    /// Makes everything acknowledged so far durable, whatever the sync mode.
+    ///
+    /// # Errors
+    /// `Namespace` or `Io`; the store is poisoned then.
+    pub fn sync(&self) -> Result<()> {
+        self.handle.core.sync_all()
+    }
+
+    /// Takes apart what was deleted, until nothing is left; what readers still hold stays.
+    ///
+    /// It happens in the background by itself; this is for those who want to see the space back now.
+    ///
+    /// # Errors
+    /// As any write.
+    pub fn collect_garbage(&self) -> Result<()> {
+        garbage::collect(&self.handle.core, || false)
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.handle.core
+    }
+
+    /// Takes bytes as they come; durable on `finish` as the sync mode says.
+    pub(crate) fn body_writer(&self) -> BodyWriter {
+        let core = self.core();
+        BodyWriter::new(&core.extents, core.extents.sync)
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.core.stop();
+        for thread in self.threads.drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a background thread of the store panicked");
+            }
+        }
+        if let Err(error) = self.core.close() {
+            match error {
+                StoreError::Poisoned(_) => {}
+                error => tracing::error!(%error, "the store was closed without its last sync"),
+            }
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Renaming: one entry goes, one comes, whatever is below.
+
+use crate::error::{ErrorCode, Result};
+use crate::store::condition::{ConditionUse, Conditions};
+use crate::store::core::Core;
+use crate::store::inode::{Inode, NodeKind, Properties};
+use crate::store::lease;
+use crate::store::namespace::{Guard, Node};
+use crate::store::path::StorePath;
+use crate::store::transaction::Transaction;
+use crate::store::{Store, key};
+
+/// A rename within an account.
+#[derive(Clone, Debug)]
+pub struct RenameRequest {
+    /// The filesystem it comes from.
+    pub source_filesystem: String,
+    /// Its old path.
+    pub source: StorePath,
+    /// Conditions on the source.
+    pub source_conditions: Conditions,
+    /// `x-ms-source-lease-id`.
+    pub source_lease_id: Option<String>,
+    /// The filesystem it goes to.
+    pub filesystem: String,
+    /// Its new path.
+    pub path: StorePath,
+    /// Conditions and lease of what is at the new path.
+    pub guard: Guard,
+    /// Properties in place of those it has.
+    pub properties: Option<Properties>,
+}
+
+impl Core {
+    /// The directory that a path's last name stands in.
+    fn parent(&self, txn: &Transaction<'_>, root: u64, path: &StorePath) -> Result<Option<u64>> {
+        let Some((parents, _)) = path.split() else {
+            return Ok(None);
+        };
+        Ok(match self.walk(txn, root, parents)? {
+            Some((id, NodeKind::Directory)) => Some(id),
+            _ => None,
+        })
+    }
+
+    /// Checks what stands at the new path and takes it away.
+    fn make_room(
+        &self,
+        txn: &mut Transaction<'_>,
+        source: &Inode,
+        target: &Node,
+        guard: &Guard,
+    ) -> Result<()> {
+        guard
+            .conditions
+            .check(Some(target.inode.version()), ConditionUse::Create)?;
+        if target.inode.kind != source.kind {
+            return Err(ErrorCode::InvalidSourceOrDestinationResourceType.into());
+        }
+        lease::check_write(
+            target.inode.lease.as_ref(),
+            guard.lease_id.as_deref(),
+            self.now_unix_ns(),
+        )?;
+        if target.inode.is_directory() && !self.is_empty_directory(target.inode.id)? {
+            return Err(ErrorCode::PathAlreadyExists.into());
+        }
+        txn.reclaim(target.inode.id);
+        Ok(())
+    }
+}
+
+impl Store {
+    /// Renames a file or directory at once. It keeps ETag, times, permissions and lease.
+    ///
+    /// A file replaces a file, a directory an empty directory.
+    ///
+    /// # Errors
+    /// `SourcePathNotFound`, `RenameDestinationParentPathNotFound`, `InvalidRenameSourcePath` onto itself or into its
+    /// own subtree, `InvalidSourceOrDestinationResourceType`, `PathAlreadyExists`, conditions, leases.
+    pub fn rename(&self, account: &str, request: &RenameRequest) -> Result<Inode> {
+        let core = self.core();
+        let mut txn = core.write()?;
+        let from = core.filesystem(&txn, account, &request.source_filesystem)?;
+        let to = core.filesystem(&txn, account, &request.filesystem)?;
+        let source = core
+            .find(&txn, from.root, &request.source)?
+            .ok_or(ErrorCode::SourcePathNotFound)?;
+        let (Some((_, source_name)), Some((_, name))) =
+            (request.source.split(), request.path.split())
+        else {
+            return Err(ErrorCode::InvalidRenameSourcePath.into());
+        };
+        if from.id == to.id && request.path.starts_with(&request.source) {
+            return Err(ErrorCode::InvalidRenameSourcePath.into());
+        }
+        request
+            .source_conditions
+            .check(Some(source.inode.version()), ConditionUse::Source)?;
+        let lease_id = request.source_lease_id.as_deref();
+        lease::check_write(source.inode.lease.as_ref(), lease_id, core.now_unix_ns())?;
+        let source_parent = core
+            .parent(&txn, from.root, &request.source)?
+            .ok_or(ErrorCode::SourcePathNotFound)?;
+        let parent = core
+            .parent(&txn, to.root, &request.path)?
+            .ok_or(ErrorCode::RenameDestinationParentPathNotFound)?;
+        match core.find(&txn, to.root, &request.path)? {
+            Some(target) => core.make_room(&mut txn, &source.inode, &target, &request.guard)?,
+            None => request.guard.conditions.check(None, ConditionUse::Create)?,
+        }
+        txn.remove(key::entry(source_parent, source_name));
+        txn.link(parent, name, source.inode.id, source.inode.kind);
+        let mut inode = source.inode;
+        if let Some(properties) = &request.properties {
+            inode.properties.clone_from(properties);
+            txn.put_inode(Some(&source.record), &inode, source.record.content.clone())?;
+        }
+        if inode.kind == NodeKind::File {
+            core.drop_staged(&mut txn, to.id, &request.path)?;
+        }
+        let batch = txn.commit()?;
+        core.acknowledge(batch, false)?;
+        Ok(inode)
+    }
+}
