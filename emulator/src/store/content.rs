@@ -188,11 +188,6 @@ pub(crate) fn extents_of(segments: &[Segment]) -> BTreeSet<u64> {
     segments.iter().filter_map(extent).collect()
 }
 
-/// Segments alone, as appends and staged blocks are kept.
-pub(crate) fn encode_segments(segments: &[Segment]) -> Vec<u8> {
-    Content::of(segments.to_vec()).encode()
-}
-
 fn put_u32(out: &mut Vec<u8>, value: u32) {
     out.extend_from_slice(&value.to_be_bytes());
 }

@@ -63,10 +63,6 @@ pub(crate) fn extent(id: u64) -> Vec<u8> {
     with_id(EXTENT, id)
 }
 
-pub(crate) fn extents() -> [u8; 1] {
-    [EXTENT]
-}
-
 /// Which extent a caller's shared file is.
 pub(crate) fn shared(name: &str) -> Vec<u8> {
     let mut key = vec![SHARED];

@@ -4,6 +4,7 @@
 //! however much is below. Extents are immutable files, complete and synced before a batch refers to them.
 
 pub mod acl;
+mod append_blob;
 pub mod block;
 pub mod condition;
 pub mod content;
@@ -30,6 +31,7 @@ use std::thread::JoinHandle;
 
 pub use block::{BLOCKS_MAX, BlockChoice, BlockInfo, BlockList};
 pub use filesystem::FilesystemInfo;
+pub(crate) use flush::merge_headers;
 pub use flush::{FlushRequest, LeaseWithWrite};
 pub use namespace::{CreateRequest, Expiry, Guard, Node};
 pub use rename::RenameRequest;

@@ -1,0 +1,163 @@
+//! `Authorization: SharedKey <account>:<signature>` (`adls-gen2.md` §3.1).
+
+use std::collections::BTreeMap;
+
+use http::HeaderMap;
+
+use crate::account::Account;
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::auth::{is_signed, refused};
+use crate::protocol::request::Request;
+
+/// How far a client's clock may be off.
+const SKEW_MAX_S: i64 = 15 * 60;
+
+const STANDARD_HEADERS: [&str; 11] = [
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-md5",
+    "content-type",
+    "date",
+    "if-modified-since",
+    "if-match",
+    "if-none-match",
+    "if-unmodified-since",
+    "range",
+];
+
+pub(super) fn check(account: &Account, request: &Request, given: &str) -> Result<()> {
+    let Some((scheme, rest)) = given.split_once(' ') else {
+        return Err(ErrorCode::InvalidAuthenticationInfo.into());
+    };
+    let is_lite = scheme.eq_ignore_ascii_case("SharedKeyLite");
+    if scheme.eq_ignore_ascii_case("Bearer") {
+        return Err(StoreError::with_message(
+            ErrorCode::InvalidAuthenticationInfo,
+            "The emulator takes a shared key or a shared access signature; it does not take bearer tokens.",
+        ));
+    }
+    if !is_lite && !scheme.eq_ignore_ascii_case("SharedKey") {
+        return Err(ErrorCode::InvalidAuthenticationInfo.into());
+    }
+    let Some((name, signature)) = rest.split_once(':') else {
+        return Err(ErrorCode::InvalidAuthenticationInfo.into());
+    };
+    if name != account.name {
+        return Err(ErrorCode::AuthenticationFailed.into());
+    }
+    let texts = strings_to_sign(request, &account.name, is_lite);
+    if !texts.iter().any(|text| is_signed(account, text, signature)) {
+        return Err(refused(texts.first().map_or("", String::as_str)));
+    }
+    check_clock(request)
+}
+
+fn check_clock(request: &Request) -> Result<()> {
+    let Some(text) = request.header("x-ms-date")?.or(request.header("date")?) else {
+        return Err(StoreError::missing_header("x-ms-date"));
+    };
+    let Ok(date) = httpdate::parse_http_date(text) else {
+        return Err(StoreError::invalid_header("x-ms-date", text));
+    };
+    let now = std::time::SystemTime::now();
+    let skew = now
+        .duration_since(date)
+        .or_else(|_| date.duration_since(now))
+        .map_or(0, |skew| skew.as_secs());
+    if i64::try_from(skew).unwrap_or(i64::MAX) > SKEW_MAX_S {
+        return Err(StoreError::code(ErrorCode::AuthenticationFailed).element(
+            "AuthenticationErrorDetail",
+            &format!("The date {text} is more than 15 minutes off."),
+        ));
+    }
+    Ok(())
+}
+
+/// The texts that a client may have signed: clients sort header names in two ways.
+pub(super) fn strings_to_sign(request: &Request, account: &str, is_lite: bool) -> Vec<String> {
+    let orders: [fn(&str) -> String; 2] = [|name| name.to_owned(), |name| name.replace('-', "")];
+    let mut texts: Vec<String> = orders
+        .iter()
+        .map(|order| match is_lite {
+            true => lite(request, account, *order),
+            false => full(request, account, *order),
+        })
+        .collect();
+    texts.dedup();
+    texts
+}
+
+fn value<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("")
+}
+
+fn full(request: &Request, account: &str, order: fn(&str) -> String) -> String {
+    let headers = &request.headers;
+    let mut text = format!("{}\n", request.sent_method);
+    for name in STANDARD_HEADERS {
+        let shown = match (name, value(headers, name)) {
+            ("content-length", "0") => "",
+            ("date", _) if headers.contains_key("x-ms-date") => "",
+            (_, shown) => shown,
+        };
+        text.push_str(shown);
+        text.push('\n');
+    }
+    text.push_str(&own_headers(headers, order));
+    text.push_str(&resource(request, account));
+    text
+}
+
+fn lite(request: &Request, account: &str, order: fn(&str) -> String) -> String {
+    let headers = &request.headers;
+    let date = if headers.contains_key("x-ms-date") {
+        ""
+    } else {
+        value(headers, "date")
+    };
+    let mut text = format!(
+        "{}\n{}\n{}\n{date}\n{}/{account}{}",
+        request.sent_method,
+        value(headers, "content-md5"),
+        value(headers, "content-type"),
+        own_headers(headers, order),
+        request.raw_path
+    );
+    if let Some(comp) = request.query.get("comp") {
+        text.push_str(&format!("?comp={comp}"));
+    }
+    text
+}
+
+/// The `x-ms-` headers. Their values are bytes: metadata may hold any.
+fn own_headers(headers: &HeaderMap, order: fn(&str) -> String) -> String {
+    let mut own: Vec<(String, &str, String)> = headers
+        .iter()
+        .filter(|(name, _)| name.as_str().starts_with("x-ms-"))
+        .map(|(name, value)| {
+            let text = String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+            (order(name.as_str()), name.as_str(), text)
+        })
+        .collect();
+    own.sort();
+    own.into_iter()
+        .map(|(_, name, value)| format!("{name}:{value}\n"))
+        .collect()
+}
+
+fn resource(request: &Request, account: &str) -> String {
+    let mut text = format!("/{account}{}", request.raw_path);
+    let mut parameters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, value) in request.query.pairs() {
+        parameters.entry(name).or_default().push(value);
+    }
+    for (name, mut values) in parameters {
+        values.sort_unstable();
+        text.push_str(&format!("\n{name}:{}", values.join(",")));
+    }
+    text
+}

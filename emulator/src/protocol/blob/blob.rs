@@ -1,0 +1,115 @@
+//! Deleting a blob, and changing what is known about it.
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::common::{
+    Call, conditions, content_headers, guard, lease_action, lease_status, metadata,
+};
+use crate::protocol::dfs::expiry;
+use crate::protocol::reply::Reply;
+use crate::store::inode::{Inode, Properties};
+
+const TIERS: [&str; 4] = ["Hot", "Cool", "Cold", "Archive"];
+
+fn change(
+    call: &Call<'_>,
+    touches: bool,
+    change: impl FnOnce(&mut Inode) -> Result<()>,
+) -> Result<Inode> {
+    let request = call.request;
+    let path = request.store_path()?;
+    call.store.change(
+        &request.account,
+        &request.filesystem,
+        &path,
+        &guard(request)?,
+        touches,
+        change,
+    )
+}
+
+pub(super) fn delete(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let path = request.store_path()?;
+    call.store.delete(
+        &request.account,
+        &request.filesystem,
+        &path,
+        false,
+        &guard(request)?,
+    )?;
+    Ok(Reply::new(202).with("x-ms-delete-type-permanent", "true"))
+}
+
+pub(super) fn set_metadata(call: &mut Call<'_>) -> Result<Reply> {
+    let mut properties: Properties = metadata(call.request)?;
+    // The mark of a directory is shown, not stored.
+    properties.remove("hdi_isfolder");
+    let inode = change(call, true, |inode| {
+        inode.properties = properties;
+        Ok(())
+    })?;
+    Ok(Reply::new(200)
+        .version_of(&inode)
+        .with("x-ms-request-server-encrypted", "true"))
+}
+
+pub(super) fn set_headers(call: &mut Call<'_>) -> Result<Reply> {
+    let headers = content_headers(call.request, "x-ms-blob-")?;
+    let inode = change(call, true, |inode| {
+        inode.headers = headers;
+        Ok(())
+    })?;
+    Ok(Reply::new(200).version_of(&inode))
+}
+
+pub(super) fn lease(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let action = lease_action(request)?;
+    let path = request.store_path()?;
+    let (inode, outcome) = call.store.lease(
+        &request.account,
+        &request.filesystem,
+        &path,
+        &action,
+        &conditions(request, "")?,
+    )?;
+    let mut reply = Reply::new(lease_status(&action)).version_of(&inode);
+    if let Some(id) = &outcome.id {
+        reply.set("x-ms-lease-id", id);
+    }
+    if let Some(time_s) = outcome.time_s {
+        reply.set("x-ms-lease-time", time_s.to_string());
+    }
+    Ok(reply)
+}
+
+pub(super) fn set_tier(call: &mut Call<'_>) -> Result<Reply> {
+    let name = "x-ms-access-tier";
+    let wanted = call.request.required_header(name)?;
+    let Some(tier) = TIERS
+        .into_iter()
+        .find(|tier| tier.eq_ignore_ascii_case(wanted))
+    else {
+        return Err(StoreError::invalid_header(name, wanted));
+    };
+    change(call, false, |inode| {
+        inode.tier = Some(tier.to_owned());
+        Ok(())
+    })?;
+    Ok(Reply::new(200))
+}
+
+pub(super) fn set_expiry(call: &mut Call<'_>) -> Result<Reply> {
+    let Some(expiry) = expiry(call.request)? else {
+        return Err(StoreError::missing_header("x-ms-expiry-option"));
+    };
+    let now = call.store.now_unix_ns();
+    let inode = change(call, true, |inode| {
+        if inode.is_directory() {
+            return Err(ErrorCode::ResourceTypeMismatch.into());
+        }
+        inode.expires_unix_ns = expiry.resolve(inode.created_unix_ns, now);
+        Ok(())
+    })?;
+    Ok(Reply::new(200).version_of(&inode))
+}

@@ -1,0 +1,312 @@
+//! List Containers and List Blobs.
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::blob::xml::XmlText;
+use crate::protocol::common::{Call, http_date};
+use crate::protocol::reply::{Reply, escape};
+use crate::protocol::request::Request;
+use crate::store::inode::{Inode, Origin, Properties, etag_text};
+use crate::store::lease::{Lease, lease_state};
+use crate::store::list::{
+    LIST_ENTRIES_MAX, ListRequest, Listed, continuation_of, path_of_continuation,
+};
+use crate::store::path::StorePath;
+
+fn entries_max(request: &Request) -> Result<usize> {
+    match request.query_number("maxresults")? {
+        Some(0) => Err(StoreError::code(ErrorCode::OutOfRangeQueryParameterValue)
+            .element("QueryParameterName", "maxresults")
+            .element("QueryParameterValue", "0")
+            .element("MinimumAllowed", "1")),
+        Some(wanted) => Ok(usize::try_from(wanted)
+            .unwrap_or(usize::MAX)
+            .min(LIST_ENTRIES_MAX)),
+        None => Ok(LIST_ENTRIES_MAX),
+    }
+}
+
+fn includes(request: &Request, what: &str) -> bool {
+    request
+        .query
+        .get("include")
+        .is_some_and(|list| list.split(',').any(|item| item.trim() == what))
+}
+
+fn lease(xml: &mut XmlText, lease: Option<&Lease>, now_unix_ns: i64) {
+    let state = lease_state(lease, now_unix_ns);
+    xml.text(
+        "LeaseStatus",
+        if state.is_locked() {
+            "locked"
+        } else {
+            "unlocked"
+        },
+    );
+    xml.text("LeaseState", state.name());
+    if let (true, Some(lease)) = (state.name() == "leased", lease) {
+        xml.text(
+            "LeaseDuration",
+            if lease.duration_s.is_some() {
+                "fixed"
+            } else {
+                "infinite"
+            },
+        );
+    }
+}
+
+fn metadata(xml: &mut XmlText, properties: &Properties, is_directory: bool) {
+    xml.open("Metadata");
+    for (name, value) in properties {
+        xml.text(name, &String::from_utf8_lossy(&value.0));
+    }
+    if is_directory {
+        xml.text("hdi_isfolder", "true");
+    }
+    xml.close("Metadata");
+}
+
+pub(super) fn containers(call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let prefix = request.query.get("prefix").unwrap_or("");
+    let marker = request
+        .query
+        .get("marker")
+        .filter(|marker| !marker.is_empty());
+    let max = entries_max(request)?;
+    let (found, more) = call
+        .store
+        .list_filesystems_page(&request.account, prefix, marker, max)?;
+    let now = call.store.now_unix_ns();
+    let mut xml = XmlText::default();
+    xml.open_with(
+        "EnumerationResults",
+        &[("ServiceEndpoint", &format!("{}/", request.endpoint))],
+    );
+    echo(&mut xml, request, &["prefix", "marker", "maxresults"]);
+    xml.open("Containers");
+    for info in &found {
+        let record = &info.record;
+        xml.open("Container")
+            .text("Name", &info.name)
+            .open("Properties");
+        xml.text("Last-Modified", &http_date(record.modified_unix_ns))
+            .text("Etag", &etag_text(record.etag));
+        lease(&mut xml, record.lease.as_ref(), now);
+        if let Some(level) = &record.public_access {
+            xml.text("PublicAccess", level);
+        }
+        xml.text("DefaultEncryptionScope", "$account-encryption-key")
+            .text("DenyEncryptionScopeOverride", "false");
+        xml.text("HasImmutabilityPolicy", "false")
+            .text("HasLegalHold", "false");
+        xml.close("Properties");
+        if includes(request, "metadata") {
+            metadata(&mut xml, &record.properties, false);
+        }
+        xml.close("Container");
+    }
+    xml.close("Containers")
+        .text("NextMarker", more.as_deref().unwrap_or(""))
+        .close("EnumerationResults");
+    Ok(Reply::new(200).xml(&xml.finish()))
+}
+
+/// Repeats parameters of the request.
+fn echo(xml: &mut XmlText, request: &Request, names: &[&str]) {
+    for (shown, name) in [
+        ("Prefix", "prefix"),
+        ("Marker", "marker"),
+        ("MaxResults", "maxresults"),
+        ("Delimiter", "delimiter"),
+    ] {
+        if names.contains(&name)
+            && let Some(value) = request.query.get(name)
+        {
+            xml.text(shown, value);
+        }
+    }
+}
+
+/// What `prefix`, `delimiter` and `marker` ask of the namespace.
+fn list_request(request: &Request) -> Result<ListRequest> {
+    let prefix = request.query.get("prefix").unwrap_or("");
+    let (directory, name_prefix) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+    let recursive = match request
+        .query
+        .get("delimiter")
+        .filter(|delimiter| !delimiter.is_empty())
+    {
+        None => true,
+        Some("/") => false,
+        Some(other) => {
+            return Err(StoreError::invalid_query(
+                "delimiter",
+                other,
+                "An account with a hierarchical namespace takes / only.",
+            ));
+        }
+    };
+    let after = match request
+        .query
+        .get("marker")
+        .filter(|marker| !marker.is_empty())
+    {
+        None => None,
+        Some(marker) => Some(path_of_continuation(marker).ok_or_else(|| {
+            StoreError::invalid_query("marker", marker, "It is not one that was given out.")
+        })?),
+    };
+    Ok(ListRequest {
+        directory: StorePath::parse(directory)?,
+        name_prefix: name_prefix.to_owned(),
+        recursive,
+        after,
+        entries_max: entries_max(request)?,
+    })
+}
+
+pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let list = list_request(request)?;
+    let page = match call
+        .store
+        .list(&request.account, &request.filesystem, &list)
+    {
+        // A prefix that nothing has is no error.
+        Err(error) if error.is(ErrorCode::PathNotFound) => None,
+        found => Some(found?),
+    };
+    let mut xml = XmlText::default();
+    let endpoint = format!("{}/", request.endpoint);
+    xml.open_with(
+        "EnumerationResults",
+        &[
+            ("ServiceEndpoint", &endpoint),
+            ("ContainerName", &request.filesystem),
+        ],
+    );
+    echo(
+        &mut xml,
+        request,
+        &["prefix", "marker", "maxresults", "delimiter"],
+    );
+    xml.open("Blobs");
+    let now = call.store.now_unix_ns();
+    for listed in page.iter().flat_map(|page| &page.entries) {
+        let is_prefix = !list.recursive && listed.inode.is_directory();
+        blob(&mut xml, request, listed, is_prefix, now);
+    }
+    let more = page
+        .as_ref()
+        .and_then(|page| page.after.as_ref())
+        .map(continuation_of);
+    xml.close("Blobs")
+        .text("NextMarker", more.as_deref().unwrap_or(""))
+        .close("EnumerationResults");
+    Ok(Reply::new(200).xml(&xml.finish()))
+}
+
+fn blob(xml: &mut XmlText, request: &Request, listed: &Listed, is_prefix: bool, now_unix_ns: i64) {
+    let inode = &listed.inode;
+    let element = if is_prefix { "BlobPrefix" } else { "Blob" };
+    let end = if is_prefix { "/" } else { "" };
+    xml.open(element);
+    name(xml, &format!("{}{end}", listed.path));
+    xml.open("Properties");
+    properties(xml, inode, now_unix_ns);
+    if includes(request, "permissions") {
+        xml.text("Owner", &inode.access.owner)
+            .text("Group", &inode.access.group);
+        xml.text("Permissions", &inode.access.permissions())
+            .text("Acl", &inode.access.acl());
+    }
+    xml.close("Properties");
+    if includes(request, "metadata") && !is_prefix {
+        metadata(xml, &inode.properties, inode.is_directory());
+    }
+    if includes(request, "tags") && !inode.tags.is_empty() {
+        xml.open("Tags").open("TagSet");
+        for (key, value) in &inode.tags {
+            xml.open("Tag")
+                .text("Key", key)
+                .text("Value", value)
+                .close("Tag");
+        }
+        xml.close("TagSet").close("Tags");
+    }
+    if !is_prefix {
+        xml.text("OrMetadata", "");
+    }
+    xml.close(element);
+}
+
+/// XML cannot hold every character that a name can.
+fn name(xml: &mut XmlText, name: &str) {
+    let fits = !name.contains(['\u{fffe}', '\u{ffff}']);
+    if fits {
+        xml.open("Name").raw(&escape(name)).close("Name");
+        return;
+    }
+    let encoded =
+        percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC).to_string();
+    xml.open_with("Name", &[("Encoded", "true")])
+        .raw(&encoded)
+        .close("Name");
+}
+
+fn properties(xml: &mut XmlText, inode: &Inode, now_unix_ns: i64) {
+    xml.text("Creation-Time", &http_date(inode.created_unix_ns));
+    xml.text("Last-Modified", &http_date(inode.modified_unix_ns));
+    xml.text("Etag", etag_text(inode.etag).trim_matches('"'));
+    xml.text(
+        "ResourceType",
+        if inode.is_directory() {
+            "directory"
+        } else {
+            "file"
+        },
+    );
+    xml.text("Content-Length", &inode.length.to_string());
+    let headers = &inode.headers;
+    xml.text(
+        "Content-Type",
+        headers
+            .content_type
+            .as_deref()
+            .unwrap_or("application/octet-stream"),
+    );
+    for (name, value) in [
+        ("Content-Encoding", &headers.content_encoding),
+        ("Content-Language", &headers.content_language),
+        ("Content-MD5", &headers.content_md5),
+        ("Cache-Control", &headers.cache_control),
+        ("Content-Disposition", &headers.content_disposition),
+    ] {
+        xml.text(name, value.as_deref().unwrap_or(""));
+    }
+    xml.text(
+        "BlobType",
+        if inode.origin == Origin::AppendBlob {
+            "AppendBlob"
+        } else {
+            "BlockBlob"
+        },
+    );
+    xml.text("AccessTier", inode.tier.as_deref().unwrap_or("Hot"));
+    if inode.tier.is_none() {
+        xml.text("AccessTierInferred", "true");
+    }
+    lease(xml, inode.lease.as_ref(), now_unix_ns);
+    if let Some(copy) = &inode.copy {
+        xml.text("CopyId", &copy.id)
+            .text("CopySource", &copy.source)
+            .text("CopyStatus", "success");
+        xml.text("CopyProgress", &format!("{0}/{0}", copy.length));
+        xml.text("CopyCompletionTime", &http_date(copy.completed_unix_ns));
+    }
+    xml.text("ServerEncrypted", "true");
+    if !inode.tags.is_empty() {
+        xml.text("TagCount", &inode.tags.len().to_string());
+    }
+}

@@ -1,0 +1,84 @@
+//! The Blob protocol.
+
+mod batch;
+mod blob;
+mod block;
+mod container;
+mod copy;
+mod list;
+mod service;
+mod tags;
+mod upload;
+mod xml;
+
+use http::Method;
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::common::Call;
+use crate::protocol::read;
+use crate::protocol::reply::Reply;
+
+/// Finds the operation that a request asks for, and carries it out.
+pub(super) fn dispatch(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let comp = request.query.get("comp").map(str::to_ascii_lowercase);
+    let comp = comp.as_deref().filter(|comp| !comp.is_empty());
+    if request.filesystem.is_empty() {
+        return service::dispatch(call, comp);
+    }
+    if request.query.is("restype", "account") {
+        return Ok(service::account_information());
+    }
+    if request.query.is("restype", "container")
+        || (request.path.is_empty() && request.query.has("restype"))
+    {
+        return container::dispatch(call, comp);
+    }
+    if request.path.trim_matches('/').is_empty()
+        && request.method != Method::GET
+        && request.method != Method::HEAD
+    {
+        return Err(ErrorCode::InvalidUri.into());
+    }
+    if request.query.has("snapshot") || request.query.has("versionid") || comp == Some("snapshot") {
+        return Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());
+    }
+    path(call, comp)
+}
+
+fn path(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
+    let request = call.request;
+    match (&request.method, comp) {
+        (&Method::GET, None) => read::get(call),
+        (&Method::HEAD, None) => read::head(call),
+        (&Method::DELETE, None) => blob::delete(call),
+        (&Method::PUT, None) if request.headers.contains_key("x-ms-copy-source") => {
+            copy::start(call)
+        }
+        (&Method::PUT, None) => upload::put_blob(call),
+        (&Method::PUT, Some("block")) => block::put(call),
+        (&Method::PUT, Some("blocklist")) => block::put_list(call),
+        (&Method::GET, Some("blocklist")) => block::get_list(call),
+        (&Method::PUT, Some("appendblock")) => upload::append_block(call),
+        (&Method::GET | &Method::HEAD, Some("metadata")) => read::head(call),
+        (&Method::PUT, Some("metadata")) => blob::set_metadata(call),
+        (&Method::PUT, Some("properties")) => blob::set_headers(call),
+        (&Method::PUT, Some("lease")) => blob::lease(call),
+        (&Method::PUT, Some("tier")) => blob::set_tier(call),
+        (&Method::PUT, Some("expiry")) => blob::set_expiry(call),
+        (&Method::PUT, Some("tags")) => tags::set(call),
+        (&Method::GET, Some("tags")) => tags::get(call),
+        (_, Some(comp)) => Err(not_done(comp)),
+        _ => Err(ErrorCode::UnsupportedHttpVerb.into()),
+    }
+}
+
+/// The refusal of an operation that the emulator does not have.
+fn not_done(comp: &str) -> StoreError {
+    StoreError::with_message(
+        ErrorCode::NotImplemented,
+        format!(
+            "The emulator does not have the operation comp={comp} for this resource and method."
+        ),
+    )
+}

@@ -1,0 +1,108 @@
+//! Put Blob and Append Block.
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::blob::tags;
+use crate::protocol::common::{Call, Checksums, content_headers, guard, metadata};
+use crate::protocol::reply::Reply;
+use crate::store::inode::{NodeKind, Origin};
+use crate::store::namespace::CreateRequest;
+
+/// What a write by the Blob protocol says about the file.
+pub(super) fn create_request(call: &Call<'_>, origin: Origin) -> Result<CreateRequest> {
+    let request = call.request;
+    let mut create = CreateRequest::new(NodeKind::File, origin);
+    create.guard = guard(request)?;
+    create.headers = content_headers(request, "x-ms-blob-")?;
+    create.properties = metadata(request)?;
+    create.tags = tags::of_header(request)?;
+    create.tier = request.header("x-ms-access-tier")?.map(str::to_owned);
+    Ok(create)
+}
+
+pub(super) fn put_blob(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let name = "x-ms-blob-type";
+    let origin = match request.required_header(name)? {
+        "BlockBlob" => Origin::Blob,
+        "AppendBlob" => Origin::AppendBlob,
+        "PageBlob" => {
+            return Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());
+        }
+        other => return Err(StoreError::invalid_header(name, other)),
+    };
+    let mut create = create_request(call, origin)?;
+    // Clients that know no directories make them so.
+    let marks_folder =
+        |value: &crate::store::inode::PropertyValue| value.0.eq_ignore_ascii_case(b"true");
+    if create
+        .properties
+        .get("hdi_isfolder")
+        .is_some_and(marks_folder)
+        && request.content_length() == Some(0)
+    {
+        create.kind = NodeKind::Directory;
+        create.origin = Origin::Dfs;
+        create.properties.remove("hdi_isfolder");
+    }
+    if create.headers.content_type.is_none() {
+        create.headers.content_type = request.header("content-type")?.map(str::to_owned);
+    }
+    let path = request.store_path()?;
+    let (body, mut echoed) = call.store_body()?;
+    if let Some((_, md5)) = echoed.iter().find(|(name, _)| *name == "content-md5") {
+        create
+            .headers
+            .content_md5
+            .get_or_insert_with(|| md5.clone());
+    }
+    let body = (create.kind == NodeKind::File).then_some(body);
+    let inode = call
+        .store
+        .create(&request.account, &request.filesystem, &path, &create, body)?;
+    let mut reply = Reply::new(201)
+        .version_of(&inode)
+        .with("x-ms-request-server-encrypted", "true");
+    for (name, value) in echoed.drain(..) {
+        reply.set(name, value);
+    }
+    Ok(reply)
+}
+
+pub(super) fn append_block(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let path = request.store_path()?;
+    let expected = match request.header("x-ms-blob-condition-appendpos")? {
+        Some(text) => Some(
+            text.parse::<u64>()
+                .map_err(|_| StoreError::invalid_header("x-ms-blob-condition-appendpos", text))?,
+        ),
+        None => None,
+    };
+    let size_max = match request.header("x-ms-blob-condition-maxsize")? {
+        Some(text) => text
+            .parse::<u64>()
+            .map_err(|_| StoreError::invalid_header("x-ms-blob-condition-maxsize", text))?,
+        None => u64::MAX,
+    };
+    let sums = Checksums::of(request)?;
+    drop(sums);
+    let (body, echoed) = call.store_body()?;
+    let (inode, position) = call.store.append_block(
+        &request.account,
+        &request.filesystem,
+        &path,
+        body,
+        expected,
+        size_max,
+        &guard(request)?,
+    )?;
+    let mut reply = Reply::new(201)
+        .version_of(&inode)
+        .with("x-ms-blob-append-offset", position.to_string())
+        .with("x-ms-blob-committed-block-count", "1")
+        .with("x-ms-request-server-encrypted", "true");
+    for (name, value) in echoed {
+        reply.set(name, value);
+    }
+    Ok(reply)
+}

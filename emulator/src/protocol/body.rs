@@ -1,0 +1,120 @@
+//! A request's body, read as it arrives.
+
+use std::io::{self, Read};
+
+use bytes::{Buf, Bytes};
+use tokio::sync::mpsc::Receiver;
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::Store;
+use crate::store::extent::Body;
+
+/// What is read of a body that nobody wants, so that the client gets to see the answer.
+const DRAINED_BYTES_MAX: u64 = 64 << 20;
+
+/// A body that comes through a channel.
+pub(crate) struct RequestBody {
+    chunks: Option<Receiver<io::Result<Bytes>>>,
+    current: Bytes,
+}
+
+impl RequestBody {
+    pub(crate) fn new(chunks: Receiver<io::Result<Bytes>>) -> Self {
+        Self {
+            chunks: Some(chunks),
+            current: Bytes::new(),
+        }
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self {
+            chunks: None,
+            current: Bytes::new(),
+        }
+    }
+
+    /// A body that is at hand, such as a part of a batch.
+    #[cfg(test)]
+    pub(crate) fn of(bytes: &'static [u8]) -> Self {
+        Self {
+            chunks: None,
+            current: Bytes::from_static(bytes),
+        }
+    }
+
+    /// All of it, where it may be `bytes_max` long.
+    pub(crate) fn read_all(&mut self, bytes_max: u64) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.take(bytes_max + 1)
+            .read_to_end(&mut bytes)
+            .map_err(StoreError::Source)?;
+        match bytes.len() as u64 > bytes_max {
+            true => Err(ErrorCode::RequestBodyTooLarge.into()),
+            false => Ok(bytes),
+        }
+    }
+
+    /// Stores it, and lets `see` have a look at the bytes as they pass.
+    pub(crate) fn store(
+        &mut self,
+        store: &Store,
+        length_expected: Option<u64>,
+        bytes_max: u64,
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<Body> {
+        let mut writer = store.body_writer();
+        let mut length = 0_u64;
+        while let Some(chunk) = self.next_chunk().map_err(StoreError::Source)? {
+            length += chunk.len() as u64;
+            if length > bytes_max {
+                return Err(ErrorCode::RequestBodyTooLarge.into());
+            }
+            see(&chunk);
+            writer.push(&chunk)?;
+        }
+        match length_expected {
+            Some(expected) if expected != length => Err(StoreError::with_message(
+                ErrorCode::InvalidInput,
+                format!("The body has {length} bytes and Content-Length says {expected}."),
+            )),
+            _ => writer.finish(),
+        }
+    }
+
+    fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {
+        if self.current.has_remaining() {
+            return Ok(Some(std::mem::take(&mut self.current)));
+        }
+        match self.chunks.as_mut().and_then(Receiver::blocking_recv) {
+            Some(chunk) => chunk.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads on after a refusal, within reason.
+    pub(crate) fn drain(&mut self) {
+        let mut left = DRAINED_BYTES_MAX;
+        while let Ok(Some(chunk)) = self.next_chunk() {
+            left = left.saturating_sub(chunk.len() as u64);
+            if left == 0 {
+                return;
+            }
+        }
+    }
+}
+
+impl Read for RequestBody {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if !self.current.has_remaining() {
+            match self.next_chunk()? {
+                Some(chunk) => self.current = chunk,
+                None => return Ok(0),
+            }
+        }
+        let length = self.current.len().min(buffer.len());
+        if let Some(target) = buffer.get_mut(..length) {
+            self.current.copy_to_slice(target);
+        }
+        Ok(length)
+    }
+}

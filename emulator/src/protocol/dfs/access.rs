@@ -1,0 +1,153 @@
+//! Access control lists.
+
+use serde_json::{Value, json};
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::common::{Call, guard};
+use crate::protocol::read;
+use crate::protocol::reply::Reply;
+use crate::store::AclUpdate;
+use crate::store::acl::{parse_acl, parse_permissions};
+use crate::store::list::{continuation_of, path_of_continuation};
+
+/// Paths changed by one request at most (`adls-gen2.md` §1.2).
+const RECORDS_MAX: u64 = 2_000;
+
+pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let reply = read::head(call)?;
+    let inode = call
+        .store
+        .node(
+            &request.account,
+            &request.filesystem,
+            &request.store_path()?,
+        )?
+        .inode;
+    Ok(reply
+        .with("x-ms-acl", inode.access.acl())
+        .with("content-length", "0"))
+}
+
+/// A shared key may do everything, so the answer is whether the path is there and the question well formed.
+pub(super) fn check(call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let wanted = request.required_query("fsaction")?;
+    if wanted.len() > 3 || !wanted.chars().all(|c| "rwx-".contains(c)) {
+        return Err(StoreError::invalid_query(
+            "fsAction",
+            wanted,
+            "It must be of the form rwx.",
+        ));
+    }
+    call.store.node(
+        &request.account,
+        &request.filesystem,
+        &request.store_path()?,
+    )?;
+    Ok(Reply::new(200))
+}
+
+pub(super) fn set(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let permissions = request.header("x-ms-permissions")?;
+    let acl = request.header("x-ms-acl")?;
+    if let (Some(permissions), Some(_)) = (permissions, acl) {
+        return Err(StoreError::invalid_header("x-ms-permissions", permissions));
+    }
+    let mode = permissions.map(parse_permissions).transpose()?;
+    let entries = acl.map(|acl| parse_acl(acl, true)).transpose()?;
+    let owner = request.header("x-ms-owner")?.map(str::to_owned);
+    let group = request.header("x-ms-group")?.map(str::to_owned);
+    let path = request.store_path()?;
+    let changed = call.store.change(
+        &request.account,
+        &request.filesystem,
+        &path,
+        &guard(request)?,
+        true,
+        |inode| {
+            if let Some(mode) = mode {
+                inode.access.set_mode(mode);
+            }
+            if let Some(entries) = entries {
+                inode.access.replace(entries)?;
+            }
+            if let Some(owner) = owner {
+                inode.access.owner = owner;
+            }
+            if let Some(group) = group {
+                inode.access.group = group;
+            }
+            Ok(())
+        },
+    )?;
+    Ok(Reply::new(200)
+        .version_of(&changed)
+        .with("x-ms-namespace-enabled", "true"))
+}
+
+pub(super) fn set_recursive(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let mode = request.required_query("mode")?.to_ascii_lowercase();
+    let acl = request.required_header("x-ms-acl")?;
+    let update = match mode.as_str() {
+        "set" => AclUpdate::Set(parse_acl(acl, true)?),
+        "modify" => AclUpdate::Modify(parse_acl(acl, true)?),
+        "remove" => AclUpdate::Remove(parse_acl(acl, false)?),
+        _ => {
+            return Err(StoreError::invalid_query(
+                "mode",
+                &mode,
+                "It must be set, modify or remove.",
+            ));
+        }
+    };
+    let records = request.query_number("maxrecords")?.unwrap_or(RECORDS_MAX);
+    if records == 0 || records > RECORDS_MAX {
+        return Err(StoreError::code(ErrorCode::OutOfRangeQueryParameterValue)
+            .element("QueryParameterName", "maxRecords")
+            .element("QueryParameterValue", &records.to_string()));
+    }
+    let token = request
+        .query
+        .get("continuation")
+        .filter(|token| !token.is_empty());
+    let after = match token {
+        None => None,
+        Some(token) => Some(path_of_continuation(token).ok_or_else(|| {
+            StoreError::invalid_query("continuation", token, "It is not one that was given out.")
+        })?),
+    };
+    let goes_on = request.query_flag("forceflag")?;
+    let path = request.store_path()?;
+    let outcome = call.store.change_acl_recursive(
+        &request.account,
+        &request.filesystem,
+        &path,
+        &update,
+        usize::try_from(records).unwrap_or(usize::MAX),
+        after,
+        goes_on,
+    )?;
+    let failed: Vec<Value> = outcome
+        .failed
+        .iter()
+        .map(|(path, is_directory, reason)| {
+            let kind = if *is_directory { "DIRECTORY" } else { "FILE" };
+            json!({ "name": path.to_string(), "type": kind, "errorMessage": reason })
+        })
+        .collect();
+    let reply = Reply::new(200)
+        .with("x-ms-namespace-enabled", "true")
+        .json(&json!({
+            "directoriesSuccessful": outcome.directories,
+            "filesSuccessful": outcome.files,
+            "failureCount": failed.len(),
+            "failedEntries": failed,
+        }));
+    Ok(reply.with_optional(
+        "x-ms-continuation",
+        outcome.after.as_ref().map(continuation_of).as_deref(),
+    ))
+}

@@ -1,0 +1,87 @@
+//! List Paths. Numbers and booleans are strings on the wire (`adls-gen2.md` §1.1).
+
+use serde_json::{Map, Value, json};
+
+use crate::error::{Result, StoreError};
+use crate::protocol::common::{Call, http_date};
+use crate::protocol::dfs::filesystem::entries_max;
+use crate::protocol::reply::Reply;
+use crate::store::inode::etag_text;
+use crate::store::list::{ListRequest, Listed, continuation_of, path_of_continuation};
+use crate::store::path::StorePath;
+
+/// 100 ns steps from 1601 to 1970: Windows file times count from there.
+const FILETIME_TO_1970: i64 = 116_444_736_000_000_000;
+
+fn filetime(unix_ns: i64) -> String {
+    (unix_ns / 100 + FILETIME_TO_1970).to_string()
+}
+
+pub(super) fn paths(call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    request.required_query("recursive")?;
+    let directory = StorePath::parse(request.query.get("directory").unwrap_or(""))?;
+    let token = request
+        .query
+        .get("continuation")
+        .filter(|token| !token.is_empty());
+    let after = match token {
+        None => None,
+        Some(token) => match path_of_continuation(token) {
+            Some(path) => Some(path),
+            None => {
+                return Err(StoreError::invalid_query(
+                    "continuation",
+                    token,
+                    "It is not one that was given out.",
+                ));
+            }
+        },
+    };
+    if let Some(begin) = request.query.get("beginfrom") {
+        return Err(
+            StoreError::code(crate::error::ErrorCode::UnsupportedQueryParameter)
+                .element("QueryParameterName", "beginFrom")
+                .element("QueryParameterValue", begin),
+        );
+    }
+    let list = ListRequest {
+        directory,
+        recursive: request.query_flag("recursive")?,
+        after,
+        entries_max: entries_max(call)?,
+        ..ListRequest::default()
+    };
+    let page = call
+        .store
+        .list(&request.account, &request.filesystem, &list)?;
+    let paths: Vec<Value> = page.entries.iter().map(entry).collect();
+    let reply = Reply::new(200)
+        .json(&json!({ "paths": paths }))
+        .version(page.filesystem.etag, page.filesystem.modified_unix_ns);
+    let more = page.after.as_ref().map(continuation_of);
+    Ok(reply.with_optional("x-ms-continuation", more.as_deref()))
+}
+
+fn entry(listed: &Listed) -> Value {
+    let inode = &listed.inode;
+    let mut entry = Map::new();
+    let mut put = |name: &str, value: String| {
+        entry.insert(name.to_owned(), Value::String(value));
+    };
+    put("contentLength", inode.length.to_string());
+    put("creationTime", filetime(inode.created_unix_ns));
+    put("etag", etag_text(inode.etag).trim_matches('"').to_owned());
+    if let Some(expires) = inode.expires_unix_ns {
+        put("expiryTime", filetime(expires));
+    }
+    put("group", inode.access.group.clone());
+    if inode.is_directory() {
+        put("isDirectory", "true".to_owned());
+    }
+    put("lastModified", http_date(inode.modified_unix_ns));
+    put("name", listed.path.to_string());
+    put("owner", inode.access.owner.clone());
+    put("permissions", inode.access.permissions());
+    Value::Object(entry)
+}

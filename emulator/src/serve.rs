@@ -1,0 +1,183 @@
+//! One request from its bytes to the answer's: the store blocks, so its work is done on threads that may.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Body, Frame, Incoming};
+use hyper::{Response, StatusCode};
+use tokio::sync::mpsc;
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol;
+use crate::protocol::auth;
+use crate::protocol::body::RequestBody;
+use crate::protocol::reply::{Reply, ReplyBody, error_reply};
+use crate::protocol::request::{Arrival, Face, Request};
+use crate::store::Store;
+use crate::store::content::ContentReader;
+
+/// Chunks that may wait between network and store.
+const CHUNKS_WAITING: usize = 8;
+/// An answer up to this size is sent at once.
+const WHOLE_ANSWER_MAX_BYTES: u64 = 256 * 1024;
+
+type AnswerBody = BoxBody<Bytes, io::Error>;
+
+/// Answers a request. What fails is an answer too.
+pub(crate) async fn answer(
+    store: Store,
+    incoming: hyper::Request<Incoming>,
+    client_ip: IpAddr,
+    port_face: Face,
+) -> Result<Response<AnswerBody>, Infallible> {
+    let (head, body) = incoming.into_parts();
+    let arrival = Arrival {
+        method: head.method,
+        raw_path: head.uri.path().to_owned(),
+        raw_query: head.uri.query().unwrap_or("").to_owned(),
+        headers: head.headers,
+        port_face,
+        client_ip,
+    };
+    let request = Request::new(arrival, |name| store.account(name).is_some());
+    let source = match body.is_end_stream() {
+        true => RequestBody::empty(),
+        false => feed(body),
+    };
+    let work = tokio::task::spawn_blocking(move || {
+        let reply = carry_out(&store, &request, source).finish(&request);
+        respond(reply, &request)
+    });
+    Ok(work.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request's thread panicked");
+        let mut response = Response::new(whole(Bytes::new()));
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    }))
+}
+
+/// Carries out a request, and reads its body to the end even when nobody wanted it: the client may read the answer
+/// only after it has sent all.
+fn carry_out(store: &Store, request: &Request, mut body: RequestBody) -> Reply {
+    let reply = try_carry_out(store, request, &mut body);
+    body.drain();
+    reply.unwrap_or_else(|error| error_reply(&error, request))
+}
+
+fn try_carry_out(store: &Store, request: &Request, body: &mut RequestBody) -> Result<Reply> {
+    auth::check(store, request)?;
+    request.check_version()?;
+    if request.account.is_empty() {
+        return Err(StoreError::code(ErrorCode::InvalidUri));
+    }
+    protocol::carry_out(store, request, body)
+}
+
+/// Hands a body on as it arrives.
+fn feed(mut body: Incoming) -> RequestBody {
+    let (sender, receiver) = mpsc::channel(CHUNKS_WAITING);
+    tokio::spawn(async move {
+        while let Some(frame) = body.frame().await {
+            let chunk = match frame {
+                Ok(frame) => match frame.into_data() {
+                    Ok(data) => Ok(data),
+                    Err(_) => continue,
+                },
+                Err(error) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, error)),
+            };
+            if sender.send(chunk).await.is_err() {
+                return;
+            }
+        }
+    });
+    RequestBody::new(receiver)
+}
+
+fn whole(bytes: Bytes) -> AnswerBody {
+    Full::new(bytes).map_err(|never| match never {}).boxed()
+}
+
+fn respond(mut reply: Reply, request: &Request) -> Response<AnswerBody> {
+    let length = reply.length();
+    let is_head = request.method == hyper::Method::HEAD;
+    if !reply.headers.contains_key(hyper::header::CONTENT_LENGTH) && reply.status != 304 && !is_head
+    {
+        reply.set("content-length", length.to_string());
+    }
+    let status = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let body = match reply.body {
+        _ if is_head => whole(Bytes::new()),
+        ReplyBody::Empty => whole(Bytes::new()),
+        ReplyBody::Bytes(bytes) => whole(bytes.into()),
+        ReplyBody::File {
+            mut reader,
+            offset,
+            length,
+        } => {
+            if length <= WHOLE_ANSWER_MAX_BYTES {
+                match reader.read_range(offset, length) {
+                    Ok(bytes) => whole(bytes.into()),
+                    Err(error) => {
+                        let reply = error_reply(&error, request).finish(request);
+                        return respond(reply, request);
+                    }
+                }
+            } else {
+                stream(reader, offset, length)
+            }
+        }
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = reply.headers;
+    response
+}
+
+/// Sends a file piece by piece. One that turns out damaged ends the connection: half an answer must not look whole.
+fn stream(mut reader: Box<ContentReader>, offset: u64, length: u64) -> AnswerBody {
+    let (sender, receiver) = mpsc::channel::<io::Result<Frame<Bytes>>>(CHUNKS_WAITING);
+    tokio::task::spawn_blocking(move || {
+        reader.set_position(offset);
+        let mut left = length;
+        while left > 0 {
+            let limit = usize::try_from(left).unwrap_or(usize::MAX);
+            let chunk = match reader.next_run(limit) {
+                Ok([]) => break,
+                Ok(run) => {
+                    left -= run.len() as u64;
+                    Ok(Frame::data(Bytes::copy_from_slice(run)))
+                }
+                Err(error) => {
+                    tracing::error!(%error, "an answer was cut off");
+                    left = 0;
+                    Err(io::Error::other(error))
+                }
+            };
+            if sender.blocking_send(chunk).is_err() {
+                return;
+            }
+        }
+    });
+    FileBody(receiver).boxed()
+}
+
+/// A body whose pieces come through a channel.
+struct FileBody(mpsc::Receiver<io::Result<Frame<Bytes>>>);
+
+impl Body for FileBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        self.0.poll_recv(context)
+    }
+}

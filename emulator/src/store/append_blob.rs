@@ -1,0 +1,63 @@
+//! Append Block: bytes at the end of an append blob, there at once.
+
+use crate::error::{ErrorCode, Result};
+use crate::store::Store;
+use crate::store::condition::ConditionUse;
+use crate::store::content::Content;
+use crate::store::extent::Body;
+use crate::store::inode::{Inode, Origin};
+use crate::store::namespace::Guard;
+use crate::store::path::StorePath;
+
+impl Store {
+    /// Adds a block at the end, and gives where it starts.
+    ///
+    /// # Errors
+    /// `InvalidBlobType` on what is no append blob, `AppendPositionConditionNotMet` and `MaxBlobSizeConditionNotMet`,
+    /// conditions, leases.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a header of the protocol's operation"
+    )]
+    pub(crate) fn append_block(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        body: Body,
+        position_expected: Option<u64>,
+        length_max: u64,
+        guard: &Guard,
+    ) -> Result<(Inode, u64)> {
+        let core = self.core();
+        let mut txn = core.write()?;
+        let record = core.filesystem(&txn, account, filesystem)?;
+        let mut node = core
+            .find(&txn, record.root, path)?
+            .ok_or(ErrorCode::PathNotFound)?;
+        if node.inode.origin != Origin::AppendBlob {
+            return Err(ErrorCode::InvalidBlobType.into());
+        }
+        guard.check_write(core, &node.inode, ConditionUse::Write)?;
+        let position = node.inode.length;
+        if position_expected.is_some_and(|expected| expected != position) {
+            return Err(ErrorCode::AppendPositionConditionNotMet.into());
+        }
+        let length = position.saturating_add(body.length);
+        if length > length_max {
+            return Err(ErrorCode::MaxBlobSizeConditionNotMet.into());
+        }
+        let mut content = Content::clone(&*core.content(&node.record.content)?);
+        content.segments.extend(body.segments);
+        let (stored, floating) = core.store_content(content, core.extents.sync)?;
+        node.inode.length = length;
+        node.inode.etag = core.next_etag();
+        node.inode.modified_unix_ns = core.now_unix_ns();
+        txn.put_inode(Some(&node.record), &node.inode, stored)?;
+        txn.adopt(floating);
+        txn.adopt(body.floating);
+        let batch = txn.commit()?;
+        core.acknowledge(batch, false)?;
+        Ok((node.inode, position))
+    }
+}
