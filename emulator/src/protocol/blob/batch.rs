@@ -85,13 +85,6 @@ fn one(store: &Store, outer: &Request, part: &str) -> Result<(Option<String>, Re
         let value = HeaderValue::from_str(value.trim()).map_err(|_| malformed())?;
         headers.append(name, value);
     }
-    for name in ["host", "x-ms-version"] {
-        if let (false, Some(value)) = (headers.contains_key(name), outer.headers.get(name))
-            && let Ok(name) = HeaderName::from_bytes(name.as_bytes())
-        {
-            headers.insert(name, value.clone());
-        }
-    }
     let (raw_path, raw_query) = target.split_once('?').unwrap_or((target, ""));
     let arrival = Arrival {
         method: Method::from_bytes(method.as_bytes()).map_err(|_| malformed())?,

@@ -2,10 +2,13 @@
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::blob::tags;
-use crate::protocol::common::{Call, Checksums, content_headers, guard, metadata};
+use crate::protocol::common::{Call, content_headers, guard, metadata};
 use crate::protocol::reply::Reply;
 use crate::store::inode::{NodeKind, Origin};
 use crate::store::namespace::CreateRequest;
+
+/// Metadata that makes an empty blob a directory.
+const MARKS: [&str; 2] = ["hdi_isfolder", "is_directory"];
 
 /// What a write by the Blob protocol says about the file.
 pub(super) fn create_request(call: &Call<'_>, origin: Origin) -> Result<CreateRequest> {
@@ -31,15 +34,12 @@ pub(super) fn put_blob(call: &mut Call<'_>) -> Result<Reply> {
         other => return Err(StoreError::invalid_header(name, other)),
     };
     let mut create = create_request(call, origin)?;
-    // Clients that know no directories make them so.
-    let marks_folder =
-        |value: &crate::store::inode::PropertyValue| value.0.eq_ignore_ascii_case(b"true");
-    if create
-        .properties
-        .get("hdi_isfolder")
-        .is_some_and(marks_folder)
-        && request.content_length() == Some(0)
-    {
+    // Clients that know no directories make them so: an empty blob with a mark, or with a slash at its end.
+    let marked = MARKS.iter().any(|mark| {
+        let value = create.properties.get(*mark);
+        value.is_some_and(|value| value.0.eq_ignore_ascii_case(b"true"))
+    });
+    if (marked || request.path.ends_with('/')) && request.content_length() == Some(0) {
         create.kind = NodeKind::Directory;
         create.origin = Origin::Dfs;
         create.properties.remove("hdi_isfolder");
@@ -84,8 +84,6 @@ pub(super) fn append_block(call: &mut Call<'_>) -> Result<Reply> {
             .map_err(|_| StoreError::invalid_header("x-ms-blob-condition-maxsize", text))?,
         None => u64::MAX,
     };
-    let sums = Checksums::of(request)?;
-    drop(sums);
     let (body, echoed) = call.store_body()?;
     let (inode, position) = call.store.append_block(
         &request.account,
