@@ -1,0 +1,94 @@
+//! The commands and the options that all of them have.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+use super::{demo, environment, fs, ingest, link, serve, snapshot, status, table};
+
+/// Azure Synapse Link for Dataverse and its data lake, on one machine.
+///
+/// Rows go into a crash-safe log, come out as versioned CSV snapshots with a model.json, and stand in a lake that
+/// Azure's own clients read. Start with `lakestage demo`.
+#[derive(Debug, Parser)]
+#[command(
+    name = "lakestage",
+    version,
+    max_term_width = 100,
+    propagate_version = true
+)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 the work failed, 2 wrong usage.\n\n\
+A first session:\n  \
+lakestage init contoso --organization org1\n  \
+lakestage table add account.json\n  \
+lakestage ingest account rows.csv\n  \
+lakestage link new --table account\n  \
+lakestage snapshot\n  \
+lakestage fs cat dataverse-contoso-org1/model.json\n  \
+lakestage serve"
+)]
+pub(crate) struct Cli {
+    /// The folder that everything stands in
+    #[arg(
+        long,
+        global = true,
+        env = "LAKESTAGE_DATA",
+        value_name = "FOLDER",
+        default_value = "lakestage-data"
+    )]
+    pub data: PathBuf,
+
+    /// Write JSON for scripts instead of text for people; errors too
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole of it on sample data, then serve the lake
+    Demo(demo::DemoArgs),
+    /// Serve the lake on the Blob and the DFS port
+    Serve(serve::ServeArgs),
+    /// Create an environment
+    Init(environment::InitArgs),
+    /// Add tables from schema files, and show them
+    Table(table::TableArgs),
+    /// Take rows into a table
+    Ingest(ingest::IngestArgs),
+    /// Link tables to a lake, and show the links
+    Link(link::LinkArgs),
+    /// Publish what was committed since the last snapshot
+    Snapshot(snapshot::SnapshotArgs),
+    /// Show environments, tables and links in numbers
+    Status(status::StatusArgs),
+    /// Work with the files of the emulator's lake
+    Fs(fs::FsArgs),
+}
+
+impl Cli {
+    /// Whether a running `serve` of the same folder carries the command out.
+    pub(crate) fn can_be_forwarded(&self) -> bool {
+        !matches!(self.command, Command::Demo(_) | Command::Serve(_))
+    }
+}
+
+/// A path of the command line, as seen from the folder it was typed in.
+pub(crate) fn resolve(folder: &Path, path: &Path) -> PathBuf {
+    folder.join(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_definitions_agree_with_each_other() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,18 @@
+//! The command line: what it takes, and where it is carried out.
+
+mod command;
+mod console;
+mod control;
+mod demo;
+mod environment;
+mod fs;
+mod ingest;
+mod link;
+mod output;
+mod run;
+mod serve;
+mod snapshot;
+mod status;
+mod table;
+
+pub(crate) use run::run;

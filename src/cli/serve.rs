@@ -1,0 +1,204 @@
+//! `lakestage serve`
+
+use std::net::IpAddr;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+use clap::{Args, ValueEnum};
+use lakestage::{DataFolder, DataFolderOptions};
+use lakestage_emulator::{Account, DEFAULT_ACCOUNT_NAME, Server, ServerOptions, SyncMode};
+use serde::Serialize;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+use super::console::Console;
+use super::control::ControlServer;
+use super::output;
+
+/// Serve the lake on the Blob and the DFS port.
+///
+/// Azure's clients use it as they use a storage account with a hierarchical namespace. While it runs, every other
+/// command on the same data folder is carried out by it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+lakestage serve\n  \
+lakestage serve --account contoso=c2VjcmV0 --bind 0.0.0.0\n\n\
+Ctrl-C ends it; what was acknowledged is on the disk.")]
+pub(crate) struct ServeArgs {
+    #[command(flatten)]
+    pub server: ServerArgs,
+
+    /// When the lake's changes are on the disk
+    #[arg(long, value_enum, default_value_t = Sync::Always)]
+    sync: Sync,
+}
+
+/// Where the lake is served.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// The address to listen on; other machines can reach it only if you name one of theirs
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub bind: IpAddr,
+
+    /// The Blob port; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 10_000)]
+    pub blob_port: u16,
+
+    /// The DFS port; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 10_004)]
+    pub dfs_port: u16,
+
+    /// Another account and its key in base64; may be given several times. devstoreaccount1 is always there
+    #[arg(long = "account", value_name = "NAME=KEY")]
+    pub accounts: Vec<AccountChoice>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Sync {
+    /// Before they are acknowledged: nothing is lost
+    Always,
+    /// A tenth of a second later at most: a power cut may take that much
+    Group,
+    /// When the system likes: a power cut may take minutes, or the whole lake
+    Off,
+}
+
+impl From<Sync> for SyncMode {
+    fn from(sync: Sync) -> Self {
+        match sync {
+            Sync::Always => SyncMode::Always,
+            Sync::Group => SyncMode::Group,
+            Sync::Off => SyncMode::Off,
+        }
+    }
+}
+
+/// An account as text.
+#[derive(Debug, Clone)]
+pub(crate) struct AccountChoice(Account);
+
+impl FromStr for AccountChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, key) = text.split_once('=').ok_or("write <name>=<key in base64>")?;
+        let fits = (3..=24).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        if !fits {
+            return Err(format!(
+                "\"{name}\" cannot be an account's name: 3 to 24 lower-case letters and digits"
+            ));
+        }
+        if name == DEFAULT_ACCOUNT_NAME {
+            return Err(format!("{name} is there already, with its published key"));
+        }
+        Account::from_base64(name, key)
+            .map(AccountChoice)
+            .ok_or_else(|| format!("the key of {name} is not base64"))
+    }
+}
+
+impl ServerArgs {
+    pub(crate) fn data_folder_options(&self, sync: SyncMode) -> DataFolderOptions {
+        let mut accounts = vec![Account::well_known()];
+        accounts.extend(self.accounts.iter().map(|choice| choice.0.clone()));
+        DataFolderOptions { accounts, sync }
+    }
+
+    pub(crate) fn start(&self, data: &DataFolder) -> Result<Server> {
+        let options = ServerOptions {
+            bind: self.bind,
+            blob_port: self.blob_port,
+            dfs_port: self.dfs_port,
+            ..ServerOptions::default()
+        };
+        Server::start(data.store()?, options).with_context(|| {
+            format!(
+                "the lake cannot be served on ports {} and {} of {}; choose others with --blob-port and --dfs-port",
+                self.blob_port, self.dfs_port, self.bind
+            )
+        })
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Serving {
+    serving: bool,
+    blob_endpoint: String,
+    dfs_endpoint: String,
+    accounts: Vec<String>,
+    environments: Vec<String>,
+}
+
+/// Waits for Ctrl-C or SIGTERM; a second one ends the process at once.
+pub(crate) struct Ending(Signals);
+
+impl Ending {
+    pub(crate) fn watch() -> Result<Self> {
+        const KILLED: i32 = 1;
+        let first = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal only sets the flag that arms the second.
+            flag::register_conditional_shutdown(signal, KILLED, first.clone())?;
+            flag::register(signal, first.clone())?;
+        }
+        Ok(Ending(Signals::new([SIGINT, SIGTERM])?))
+    }
+
+    pub(crate) fn wait(mut self) {
+        self.0.forever().next();
+    }
+}
+
+pub(crate) fn run(
+    args: &ServeArgs,
+    data: &DataFolder,
+    console: &dyn Console,
+    json: bool,
+) -> Result<()> {
+    let options = args.server.data_folder_options(args.sync.into());
+    let data = Arc::new(DataFolder::new(data.root().to_owned(), options));
+    let ending = Ending::watch()?;
+    let server = args.server.start(&data)?;
+    let environments = data.environment_names()?;
+    for name in &environments {
+        data.environment(Some(name))?;
+    }
+    let control = ControlServer::start(&data)?;
+    let accounts: Vec<String> = data
+        .store()?
+        .accounts()
+        .iter()
+        .map(|a| a.name.clone())
+        .collect();
+    let serving = Serving {
+        serving: true,
+        blob_endpoint: server.blob_url(),
+        dfs_endpoint: server.dfs_url(),
+        accounts,
+        environments,
+    };
+    output::print(console, json, &serving, serving_text)?;
+    ending.wait();
+    drop(control);
+    server.shutdown();
+    Ok(())
+}
+
+fn serving_text(serving: &Serving) -> String {
+    let environments = match serving.environments.is_empty() {
+        true => "none yet".to_owned(),
+        false => serving.environments.join(", "),
+    };
+    format!(
+        "Blob         {}\nDFS          {}\naccounts     {}\nenvironments {environments}\nCtrl-C ends it.",
+        serving.blob_endpoint,
+        serving.dfs_endpoint,
+        serving.accounts.join(", "),
+    )
+}

@@ -1,0 +1,77 @@
+//! `lakestage snapshot`
+
+use anyhow::{Result, bail};
+use clap::Args;
+use lakestage_engine::SnapshotReport;
+use serde::Serialize;
+
+use super::environment::EnvironmentArg;
+use super::link::lake_of;
+use super::output::{self, bytes_text, count_text, time_text};
+use super::run::Session;
+
+/// Publish what was committed since the last snapshot.
+///
+/// A snapshot is one consistent cut over all tables of a link. Partitions without change keep their files. Readers
+/// follow model.json, which is replaced last and at once.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  lakestage snapshot\n  lakestage snapshot lake --json")]
+pub(crate) struct SnapshotArgs {
+    /// The link; all links where it is left out
+    link: Option<String>,
+
+    #[command(flatten)]
+    environment: EnvironmentArg,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LinkSnapshot<'r> {
+    link: &'r str,
+    #[serde(flatten)]
+    report: &'r SnapshotReport,
+}
+
+pub(crate) fn run(args: &SnapshotArgs, session: &Session<'_>) -> Result<()> {
+    let environment = session
+        .data
+        .environment(args.environment.environment.as_deref())?;
+    let links = match &args.link {
+        Some(name) => vec![environment.link(name)?],
+        None => environment.links(),
+    };
+    if links.is_empty() {
+        bail!("there is no link yet; create one with `lakestage link new --all`");
+    }
+    for link in links {
+        let lake = lake_of(session, &link)?;
+        let report = environment.snapshot(&link.name, &*lake)?;
+        let snapshot = LinkSnapshot {
+            link: &link.name,
+            report: &report,
+        };
+        output::print(session.console, session.json, &snapshot, snapshot_text)?;
+    }
+    Ok(())
+}
+
+fn snapshot_text(snapshot: &LinkSnapshot<'_>) -> String {
+    let report = snapshot.report;
+    if !report.changed {
+        return format!(
+            "{}: nothing changed since version {}",
+            snapshot.link, report.version
+        );
+    }
+    format!(
+        "{}: snapshot {} ({}) at version {}: {} files written ({}), {} kept; {} rows in all",
+        snapshot.link,
+        report.snapshot_unix_s,
+        time_text(report.snapshot_unix_s),
+        report.version,
+        report.files_written.len(),
+        bytes_text(report.bytes_written),
+        report.files_kept.len(),
+        count_text(report.rows)
+    )
+}

@@ -1,0 +1,148 @@
+//! `lakestage status`
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use clap::Args;
+use lakestage_engine::{Environment, EnvironmentStatus, LinkStatus, TableStatus};
+use serde::Serialize;
+
+use super::output::{self, Align, TextTable, bytes_text, count_text, time_text};
+use super::run::Session;
+
+/// Show environments, tables and links in numbers.
+///
+/// Rows and bytes of a table are those in blocks: what was committed since the last compaction is the tail.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// Only this environment
+    #[arg(long, short, value_name = "NAME")]
+    environment: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Status {
+    #[serde(flatten)]
+    environment: EnvironmentStatus,
+    links: Vec<LinkStatus>,
+}
+
+impl Status {
+    fn of(environment: &Environment) -> Result<Self> {
+        Ok(Status {
+            environment: environment.status()?,
+            links: environment.links(),
+        })
+    }
+}
+
+pub(crate) fn run(args: &StatusArgs, session: &Session<'_>) -> Result<()> {
+    let names = match &args.environment {
+        Some(name) => vec![name.clone()],
+        None => session.data.environment_names()?,
+    };
+    let environments = names
+        .iter()
+        .map(|name| Status::of(&session.data.environment(Some(name))?))
+        .collect::<Result<Vec<_>>>()?;
+    output::print(
+        session.console,
+        session.json,
+        &environments,
+        |environments| match environments.is_empty() {
+            true => format!(
+                "{} holds no environment yet; create one with `lakestage init <name>`",
+                session.data.root().display()
+            ),
+            false => environments
+                .iter()
+                .map(environment_text)
+                .collect::<Vec<_>>()
+                .join("\n"),
+        },
+    )
+}
+
+fn environment_text(status: &Status) -> String {
+    let environment = &status.environment;
+    let mut text = format!(
+        "environment {} (organization {})\n  last version {}; in blocks up to {}; tail {}, journal {}\n",
+        environment.settings.name,
+        environment.settings.organization,
+        environment.last_version,
+        environment.compacted_version,
+        bytes_text(environment.tail_bytes),
+        bytes_text(environment.journal_bytes),
+    );
+    text.push_str(&tables_text(&environment.tables, "  "));
+    for link in &status.links {
+        text.push_str(&link_text(link));
+    }
+    text
+}
+
+/// Tables, a line each.
+pub(crate) fn tables_text(tables: &[TableStatus], indent: &str) -> String {
+    let mut lines = TextTable::new(&[
+        ("table", Align::Left),
+        ("columns", Align::Right),
+        ("rows", Align::Right),
+        ("bytes", Align::Right),
+        ("partitions", Align::Right),
+        ("change tracking", Align::Left),
+    ]);
+    for table in tables {
+        lines.row(vec![
+            table.name.clone(),
+            count_text(table.columns as u64),
+            count_text(table.rows),
+            bytes_text(table.bytes),
+            count_text(table.partitions as u64),
+            if table.change_tracking { "on" } else { "off" }.to_owned(),
+        ]);
+    }
+    lines.text(indent)
+}
+
+/// A link with its tables.
+pub(crate) fn link_text(link: &LinkStatus) -> String {
+    let mut text = format!(
+        "link {} to {} in {}\n",
+        link.name, link.filesystem, link.lake
+    );
+    // Writing to a string cannot fail.
+    let _ = match link.last_snapshot_unix_s {
+        0 => writeln!(text, "  no snapshot yet"),
+        unix_s => writeln!(
+            text,
+            "  last snapshot {unix_s} ({}) at version {}",
+            time_text(unix_s),
+            link.last_version
+        ),
+    };
+    let mut lines = TextTable::new(&[
+        ("table", Align::Left),
+        ("state", Align::Left),
+        ("mode", Align::Left),
+        ("partition", Align::Left),
+        ("count", Align::Right),
+        ("files", Align::Right),
+    ]);
+    for table in &link.tables {
+        lines.row(vec![
+            table.name.clone(),
+            table.state.to_owned(),
+            if table.append_only {
+                "append-only"
+            } else {
+                "in-place"
+            }
+            .to_owned(),
+            table.partition_strategy.to_owned(),
+            count_text(table.count),
+            count_text(table.files.len() as u64),
+        ]);
+    }
+    text.push_str(&lines.text("  "));
+    text
+}

@@ -1,0 +1,169 @@
+//! `lakestage table`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand, ValueEnum};
+use lakestage_engine::{Granularity, TableOptions, TableSchema};
+use serde::Serialize;
+
+use super::command::resolve;
+use super::environment::EnvironmentArg;
+use super::output::{self, Align, TextTable};
+use super::run::Session;
+
+/// Add tables from schema files, and show them.
+#[derive(Debug, Args)]
+pub(crate) struct TableArgs {
+    #[command(subcommand)]
+    command: TableCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum TableCommand {
+    /// Add tables, each from a JSON file that names its columns and their types
+    ///
+    /// fixtures/table.schema.json in lakestage's repository describes the file; fixtures/sample/tables holds examples.
+    #[command(
+        after_help = "Example:\n  lakestage table add account.json contact.json --partition month"
+    )]
+    Add(AddArgs),
+    /// Show the tables
+    List(ListArgs),
+    /// Show a table's columns in the order of the CSV
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    /// Schema files
+    #[arg(required = true, value_name = "SCHEMA.json")]
+    schemas: Vec<PathBuf>,
+
+    /// How the table is partitioned by createdon, unless a link asks for something else
+    #[arg(long, value_enum, default_value_t = Partition::Year)]
+    partition: Partition,
+
+    #[command(flatten)]
+    environment: EnvironmentArg,
+}
+
+#[derive(Debug, Args)]
+struct ListArgs {
+    #[command(flatten)]
+    environment: EnvironmentArg,
+}
+
+#[derive(Debug, Args)]
+struct ShowArgs {
+    /// The table
+    table: String,
+
+    #[command(flatten)]
+    environment: EnvironmentArg,
+}
+
+/// A partition's size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Partition {
+    /// A file a year
+    Year,
+    /// A file a month
+    Month,
+}
+
+impl From<Partition> for Granularity {
+    fn from(partition: Partition) -> Self {
+        match partition {
+            Partition::Year => Granularity::Year,
+            Partition::Month => Granularity::Month,
+        }
+    }
+}
+
+pub(crate) fn run(args: &TableArgs, session: &Session<'_>) -> Result<()> {
+    match &args.command {
+        TableCommand::Add(args) => add(args, session),
+        TableCommand::List(args) => list(args, session),
+        TableCommand::Show(args) => show(args, session),
+    }
+}
+
+/// Reads a schema file.
+pub(crate) fn read_schema(path: &Path) -> Result<TableSchema> {
+    let named = || path.display().to_string();
+    let json = fs::read_to_string(path).with_context(named)?;
+    TableSchema::from_json(&json).with_context(named)
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Added {
+    table: String,
+    columns: usize,
+    change_tracking: bool,
+}
+
+fn add(args: &AddArgs, session: &Session<'_>) -> Result<()> {
+    let environment = session
+        .data
+        .environment(args.environment.environment.as_deref())?;
+    // All files are read before the first table is added: a mistake in the last one changes nothing.
+    let schemas = args
+        .schemas
+        .iter()
+        .map(|path| read_schema(&resolve(&session.folder, path)))
+        .collect::<Result<Vec<_>>>()?;
+    for schema in schemas {
+        let added = Added {
+            table: schema.name().to_owned(),
+            columns: schema.attributes().len(),
+            change_tracking: schema.change_tracking(),
+        };
+        let options = TableOptions {
+            granularity: args.partition.into(),
+        };
+        environment.create_table(schema, options)?;
+        output::print(session.console, session.json, &added, |added| {
+            let tracking = match added.change_tracking {
+                true => "",
+                false => ", change tracking off: it cannot be linked",
+            };
+            format!(
+                "added {} ({} columns{tracking})",
+                added.table, added.columns
+            )
+        })?;
+    }
+    Ok(())
+}
+
+fn list(args: &ListArgs, session: &Session<'_>) -> Result<()> {
+    let environment = session
+        .data
+        .environment(args.environment.environment.as_deref())?;
+    let status = environment.status()?;
+    output::print(session.console, session.json, &status.tables, |tables| {
+        super::status::tables_text(tables, "")
+    })
+}
+
+fn show(args: &ShowArgs, session: &Session<'_>) -> Result<()> {
+    let environment = session
+        .data
+        .environment(args.environment.environment.as_deref())?;
+    let schema = environment.schema(&args.table)?;
+    if session.json {
+        // As it was given, so that it can be added elsewhere.
+        let given: serde_json::Value = serde_json::from_str(schema.json())?;
+        return output::print(session.console, true, &given, |_| String::new());
+    }
+    output::print(session.console, false, &(), |()| {
+        let mut table = TextTable::new(&[("column", Align::Left), ("type", Align::Left)]);
+        for attribute in schema.attributes() {
+            table.row(vec![attribute.name.clone(), attribute.kind.to_string()]);
+        }
+        table.text("")
+    })
+}

@@ -1,0 +1,84 @@
+//! Which lake a link writes to, as text.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use lakestage_emulator::DEFAULT_ACCOUNT_NAME;
+
+const FOLDER_PREFIX: &str = "folder:";
+const EMULATOR: &str = "emulator";
+
+/// A lake's address: `emulator`, `emulator:<account>` or `folder:<path>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LakeAddress {
+    /// The emulator of the same data folder.
+    Emulator {
+        /// The storage account.
+        account: String,
+    },
+    /// A plain folder.
+    Folder(PathBuf),
+}
+
+impl LakeAddress {
+    /// The emulator with the account that every client knows.
+    #[must_use]
+    pub fn emulator() -> Self {
+        LakeAddress::Emulator {
+            account: DEFAULT_ACCOUNT_NAME.to_owned(),
+        }
+    }
+}
+
+impl FromStr for LakeAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == EMULATOR => Ok(Self::emulator()),
+            Some((EMULATOR, account)) if !account.is_empty() => Ok(LakeAddress::Emulator {
+                account: account.to_owned(),
+            }),
+            _ => match text.strip_prefix(FOLDER_PREFIX) {
+                Some(folder) if !folder.is_empty() => Ok(LakeAddress::Folder(folder.into())),
+                _ => Err(format!(
+                    "\"{text}\" is not a lake: write emulator, emulator:<account> or folder:<path>"
+                )),
+            },
+        }
+    }
+}
+
+impl fmt::Display for LakeAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            LakeAddress::Emulator { account } if account == DEFAULT_ACCOUNT_NAME => {
+                f.write_str(EMULATOR)
+            }
+            LakeAddress::Emulator { account } => write!(f, "{EMULATOR}:{account}"),
+            LakeAddress::Folder(folder) => write!(f, "{FOLDER_PREFIX}{}", folder.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_reads_back_as_it_was_written() {
+        for text in ["emulator", "emulator:contoso", "folder:/srv/lake"] {
+            assert_eq!(text.parse::<LakeAddress>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_lake_is_refused_with_the_forms_there_are() {
+        for text in ["", "folder:", "emulator:", "s3:bucket", "/srv/lake"] {
+            let error = text.parse::<LakeAddress>().unwrap_err();
+            assert!(error.contains("folder:<path>"), "{error}");
+        }
+    }
+}
