@@ -11,7 +11,7 @@ use lakestage_engine::{Ingest, IngestFormat, IngestOptions, IngestProgress, Writ
 use super::command::resolve;
 use super::console::{Console, Progress};
 use super::environment::EnvironmentArg;
-use super::output::{self, count_text};
+use super::output::{self, counted};
 use super::run::Session;
 
 /// Take rows into a table.
@@ -44,6 +44,10 @@ pub(crate) struct IngestArgs {
     /// Rows a commit
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..))]
     rows_per_commit: u32,
+
+    /// Print a line after each commit; what it counts survives a power cut
+    #[arg(long)]
+    report_commits: bool,
 
     /// Pass over this many rows at the start
     #[arg(long, default_value_t = 0)]
@@ -127,7 +131,13 @@ pub(crate) fn run(args: &IngestArgs, session: &Session<'_>) -> Result<()> {
         },
     };
     let mut last = IngestProgress::default();
-    let done = ingest.run(format, &mut input, &mut |progress| last = *progress);
+    let mut told = Ok(());
+    let done = ingest.run(format, &mut input, &mut |progress| {
+        last = *progress;
+        if args.report_commits && told.is_ok() {
+            told = tell_commit(progress, session);
+        }
+    });
     input.finish();
     let report = match done {
         Ok(report) => report,
@@ -136,13 +146,24 @@ pub(crate) fn run(args: &IngestArgs, session: &Session<'_>) -> Result<()> {
             return Err(error.into());
         }
     };
+    told?;
     output::print(session.console, session.json, &report, |report| {
         format!(
-            "{}: {} rows in {} commits; the last version is {}",
+            "{}: {} in {}; the last version is {}",
             args.table,
-            count_text(report.rows_committed),
-            count_text(report.commits),
+            counted(report.rows_committed, "row"),
+            counted(report.commits, "commit"),
             report.last_version
+        )
+    })
+}
+
+fn tell_commit(progress: &IngestProgress, session: &Session<'_>) -> Result<()> {
+    output::print(session.console, session.json, progress, |progress| {
+        let rows = counted(progress.rows_done, "row");
+        format!(
+            "{rows} committed; the last version is {}",
+            progress.last_version
         )
     })
 }
@@ -155,7 +176,8 @@ fn tell_kept(last: &IngestProgress, session: &Session<'_>) -> Result<()> {
     session.console.note(&match last.rows_done {
         0 => "nothing was taken in".to_owned(),
         rows => format!(
-            "the first {rows} rows are taken in, nothing after them; go on with --skip-rows {rows}"
+            "what is taken in: the first {}, nothing after; go on with --skip-rows {rows}",
+            counted(rows, "row")
         ),
     });
     Ok(())

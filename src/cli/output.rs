@@ -76,6 +76,12 @@ pub(crate) fn count_text(count: u64) -> String {
     text
 }
 
+/// `1 row`, `2 rows`.
+pub(crate) fn counted(count: u64, one: &str) -> String {
+    let end = if count == 1 { "" } else { "s" };
+    format!("{} {one}{end}", count_text(count))
+}
+
 /// Unix seconds as a UTC time.
 pub(crate) fn time_text(unix_s: i64) -> String {
     match jiff::Timestamp::from_second(unix_s) {

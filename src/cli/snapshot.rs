@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::environment::EnvironmentArg;
 use super::link::lake_of;
-use super::output::{self, bytes_text, count_text, time_text};
+use super::output::{self, bytes_text, counted, time_text};
 use super::run::Session;
 
 /// Publish what was committed since the last snapshot.
@@ -64,14 +64,14 @@ fn snapshot_text(snapshot: &LinkSnapshot<'_>) -> String {
         );
     }
     format!(
-        "{}: snapshot {} ({}) at version {}: {} files written ({}), {} kept; {} rows in all",
+        "{}: snapshot {} ({}) at version {}: {} written ({}), {} kept; {} in all",
         snapshot.link,
         report.snapshot_unix_s,
         time_text(report.snapshot_unix_s),
         report.version,
-        report.files_written.len(),
+        counted(report.files_written.len() as u64, "file"),
         bytes_text(report.bytes_written),
         report.files_kept.len(),
-        count_text(report.rows)
+        counted(report.rows, "row")
     )
 }

@@ -8,6 +8,8 @@ mod play;
 mod stage;
 mod story;
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use clap::Args;
 use lakestage::DataFolder;
@@ -20,6 +22,7 @@ use self::examples::{Examples, Place};
 use self::play::Play;
 use self::story::Story;
 use super::console::Console;
+use super::control::ControlServer;
 use super::serve::{Ending, ServerArgs};
 
 /// Show the whole of it on sample data, then serve the lake.
@@ -52,7 +55,7 @@ pub(crate) fn run(
     json: bool,
 ) -> Result<()> {
     let options = args.server.data_folder_options(SyncMode::Always);
-    let data = DataFolder::new(data.root().to_owned(), options);
+    let data = Arc::new(DataFolder::new(data.root().to_owned(), options));
     let story = Story { console, json };
     // Taken first: a port that is not free is better known before the work than after it.
     let serving = match args.exit {
@@ -67,8 +70,10 @@ pub(crate) fn run(
             "\nEverything is as it should be. Without --exit the lake is served now.",
         );
     };
+    let control = ControlServer::start(&data)?;
     tell_examples(&play, &data, &server, &story)?;
     ending.wait();
+    drop(control);
     server.shutdown();
     Ok(())
 }

@@ -21,7 +21,7 @@ use super::model::TableModel;
 use super::stage::{self, Stage};
 use super::story::Story;
 use crate::cli::link::default_endpoint;
-use crate::cli::output::{bytes_text, count_text, time_text};
+use crate::cli::output::{bytes_text, count_text, counted, time_text};
 
 const LINK: &str = "lake";
 const FIRST_ROUND: u64 = 1;
@@ -198,13 +198,13 @@ impl Scene<'_> {
         };
         self.story.heading(step)?;
         let text = format!(
-            "   {} ({}): {} files written, {}; {} kept; {} rows in all\n   model.json names {name} from now on",
+            "   {} ({}): {} written, {}; {} kept; {} in all\n   model.json names {name} from now on",
             report.snapshot_unix_s,
             time_text(report.snapshot_unix_s),
-            report.files_written.len(),
+            counted(report.files_written.len() as u64, "file"),
             bytes_text(report.bytes_written),
             report.files_kept.len(),
-            count_text(report.rows)
+            counted(report.rows, "row")
         );
         self.story
             .tell("snapshot", json!({ "name": name, "report": report }), &text)?;

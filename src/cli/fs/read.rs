@@ -29,10 +29,14 @@ struct Entry {
     content_type: Option<String>,
 }
 
-impl From<PathInfo> for Entry {
-    fn from(info: PathInfo) -> Self {
+impl Entry {
+    /// Its path as the other commands take it: the filesystem in front.
+    fn of(filesystem: &str, info: PathInfo) -> Self {
         Entry {
-            path: info.path,
+            path: match info.path.is_empty() {
+                true => filesystem.to_owned(),
+                false => format!("{filesystem}/{}", info.path),
+            },
             is_directory: info.is_directory,
             length: info.length,
             etag: info.etag,
@@ -51,10 +55,15 @@ pub(super) fn ls(args: &LsArgs, lake: &Lake, session: &Session<'_>) -> Result<()
     };
     let filesystem = lake.filesystem(path)?;
     let entries: Vec<Entry> = match find(&filesystem, path)? {
-        Some(info) if !info.is_directory => vec![info.into()],
+        Some(info) if !info.is_directory => vec![Entry::of(&path.filesystem, info)],
         _ => {
             let below = filesystem.list(&path.path, args.recursive)?;
-            below.into_iter().map(Entry::from).collect()
+            {
+                let entries = below.into_iter();
+                entries
+                    .map(|info| Entry::of(&path.filesystem, info))
+                    .collect()
+            }
         }
     };
     output::print(
@@ -125,12 +134,12 @@ fn copy_out(lake: &Lake, path: &LakePath, out: &mut dyn Write) -> Result<()> {
 pub(super) fn stat(args: &StatArgs, lake: &Lake, session: &Session<'_>) -> Result<()> {
     let filesystem = lake.filesystem(&args.path)?;
     let entry = match find(&filesystem, &args.path)? {
-        Some(info) => Entry::from(info),
+        Some(info) => Entry::of(&args.path.filesystem, info),
         None => {
             let root = filesystem
                 .stat("")?
                 .with_context(|| format!("there is no {}", args.path))?;
-            Entry::from(root)
+            Entry::of(&args.path.filesystem, root)
         }
     };
     output::print(session.console, session.json, &entry, |entry| {

@@ -1,0 +1,97 @@
+//! The command, run as a person runs it.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+const LAKESTAGE: &str = env!("CARGO_BIN_EXE_lakestage");
+
+fn command(data: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(LAKESTAGE);
+    command.arg("--data").arg(data).args(arguments);
+    command
+}
+
+/// Runs a command that must succeed, and gives what it printed.
+pub fn run(data: &Path, arguments: &[&str]) -> Vec<u8> {
+    let output = command(data, arguments).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    output.stdout
+}
+
+/// Runs a command that may fail because the server is being killed.
+pub fn try_run(data: &Path, arguments: &[&str]) -> bool {
+    let output = command(data, arguments).output().unwrap();
+    output.status.success()
+}
+
+/// A running `lakestage serve`.
+pub struct Server {
+    child: Child,
+    data: std::path::PathBuf,
+}
+
+impl Server {
+    /// Starts it, and waits until it serves.
+    pub fn start(data: &Path) -> Self {
+        let mut child = command(
+            data,
+            &["--json", "serve", "--blob-port", "0", "--dfs-port", "0"],
+        )
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert!(line.contains("\"serving\":true"), "{line:?}");
+        Server {
+            child,
+            data: data.to_owned(),
+        }
+    }
+
+    /// Starts an ingest that goes on as long as there is input.
+    pub fn ingest(&self, table: &str, rows_per_commit: u64) -> Child {
+        let rows = rows_per_commit.to_string();
+        let arguments = [
+            "--json",
+            "ingest",
+            table,
+            "--format",
+            "jsonl",
+            "--report-commits",
+            "--rows-per-commit",
+            &rows,
+        ];
+        command(&self.data, &arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Kills it with SIGKILL.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// How many rows an ingest reported as committed before it ended.
+pub fn acknowledged_rows(mut ingest: Child) -> u64 {
+    let lines = BufReader::new(ingest.stdout.take().unwrap()).lines();
+    let mut rows = 0;
+    for line in lines {
+        let report: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
+        rows = report["rowsDone"].as_u64().unwrap();
+    }
+    ingest.wait().unwrap();
+    rows
+}
