@@ -1,6 +1,5 @@
 //! The HTTP server: two ports, both of which take both protocols.
 
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::pin;
@@ -204,11 +203,8 @@ fn connect(
     stream: tokio::net::TcpStream,
     client: SocketAddr,
     face: Face,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error>
-+ Future
-+ Send
-+ 'static
-+ use<> {
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + 'static + use<>
+{
     let store = store.clone();
     let service =
         service_fn(move |request| serve::answer(store.clone(), request, client.ip(), face));

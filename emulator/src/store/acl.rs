@@ -363,7 +363,7 @@ fn parse_entry(item: &str, with_bits: bool) -> Option<AclEntry> {
         _ => return None,
     };
     let nameless = matches!(scope, AclScope::Mask | AclScope::Other);
-    (parts.next().is_none() && !(nameless && !id.is_empty())).then_some(AclEntry {
+    (parts.next().is_none() && (!nameless || id.is_empty())).then_some(AclEntry {
         default,
         scope,
         id,

@@ -284,6 +284,10 @@ impl Store {
     ///
     /// # Errors
     /// `CannotVerifyCopySource` when the source is not there, `SourceConditionNotMet`, and what creating answers.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a header or parameter of the operation"
+    )]
     pub fn copy(
         &self,
         account: &str,

@@ -253,6 +253,10 @@ impl Painted {
 
 impl Store {
     /// Keeps `body` to be flushed at `position`; the file's content, ETag and time stay. Order does not matter.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a header or parameter of the operation"
+    )]
     pub(crate) fn append(
         &self,
         account: &str,

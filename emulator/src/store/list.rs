@@ -27,6 +27,8 @@ pub struct ListRequest {
     pub recursive: bool,
     /// Goes on behind this path.
     pub after: Option<StorePath>,
+    /// Starts at this path, whether it is there or not.
+    pub from: Option<StorePath>,
     /// Entries at most.
     pub entries_max: usize,
 }
@@ -73,13 +75,19 @@ struct Level {
 }
 
 impl Core {
-    fn level(&self, directory: u64, path: StorePath, prefix: &str, behind: Option<&str>) -> Level {
+    fn level(
+        &self,
+        directory: u64,
+        path: StorePath,
+        prefix: &str,
+        start: Option<Bound<&str>>,
+    ) -> Level {
         let base = key::entries(directory);
         let name_from = base.len();
-        let entries = match behind {
+        let entries = match start {
             None => self.tree().scan_prefix(key::entry(directory, prefix)),
-            Some(name) => {
-                let start = Bound::Excluded(key::entry(directory, name));
+            Some(start) => {
+                let start = start.map(|name| key::entry(directory, name));
                 self.tree()
                     .range((start, Bound::Excluded(key::entries(directory + 1))))
             }
@@ -91,20 +99,27 @@ impl Core {
         }
     }
 
-    /// The levels to go on with behind a path, the outermost first.
+    /// The levels to go on with behind a path, or at it, the outermost first.
     fn levels_behind(
         &self,
         view: &impl View,
         directory: u64,
         request: &ListRequest,
-        after: &StorePath,
+        place: &StorePath,
+        inclusive: bool,
     ) -> Result<Vec<Level>> {
         let depth = request.directory.segments().len();
         let mut levels = Vec::new();
         let mut current = (directory, request.directory.clone());
-        for name in after.segments().iter().skip(depth) {
-            levels.push(self.level(current.0, current.1.clone(), "", Some(name)));
-            if !request.recursive {
+        let mut names = place.segments().iter().skip(depth).peekable();
+        while let Some(name) = names.next() {
+            let is_start = inclusive && names.peek().is_none();
+            let bound = match is_start {
+                true => Bound::Included(name.as_str()),
+                false => Bound::Excluded(name.as_str()),
+            };
+            levels.push(self.level(current.0, current.1.clone(), "", Some(bound)));
+            if is_start || !request.recursive {
                 return Ok(levels);
             }
             match self.entry(view, current.0, name)? {
@@ -130,16 +145,16 @@ impl Store {
         let Some((directory, NodeKind::Directory)) = found else {
             return Err(ErrorCode::PathNotFound.into());
         };
-        let mut levels = match &request.after {
-            Some(after) if after.starts_with(&request.directory) => {
-                core.levels_behind(&view, directory, request, after)?
+        let within = |place: &&StorePath| place.starts_with(&request.directory);
+        let after = request.after.as_ref().filter(within);
+        let from = request.from.as_ref().filter(within);
+        let mut levels = match (after, from) {
+            (Some(after), _) => core.levels_behind(&view, directory, request, after, false)?,
+            (None, Some(from)) => core.levels_behind(&view, directory, request, from, true)?,
+            (None, None) => {
+                let path = request.directory.clone();
+                vec![core.level(directory, path, &request.name_prefix, None)]
             }
-            _ => vec![core.level(
-                directory,
-                request.directory.clone(),
-                &request.name_prefix,
-                None,
-            )],
         };
         let mut page = ListPage {
             filesystem: record,
@@ -159,7 +174,9 @@ impl Store {
             let name = String::from_utf8_lossy(key.get(level.name_from..).unwrap_or_default())
                 .into_owned();
             if depth == 1 && !name.starts_with(&request.name_prefix) {
-                levels.pop();
+                if name > request.name_prefix {
+                    levels.pop();
+                }
                 continue;
             }
             if page.entries.len() == request.entries_max {

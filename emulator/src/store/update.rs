@@ -86,6 +86,10 @@ impl Store {
     ///
     /// # Errors
     /// `PathNotFound`. A path that cannot be changed is reported; without `goes_on` it ends the work.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a header or parameter of the operation"
+    )]
     pub fn change_acl_recursive(
         &self,
         account: &str,

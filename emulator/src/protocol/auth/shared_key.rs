@@ -161,3 +161,81 @@ fn resource(request: &Request, account: &str) -> String {
     }
     text
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use http::{HeaderName, HeaderValue, Method};
+
+    use super::*;
+    use crate::protocol::request::{Arrival, Face};
+
+    fn recorded(line: &str) -> Request {
+        let recorded: serde_json::Value = serde_json::from_str(line).unwrap();
+        let mut headers = HeaderMap::new();
+        for (name, value) in recorded["headers"].as_object().unwrap() {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.insert(
+                name,
+                HeaderValue::from_bytes(value.as_str().unwrap().as_bytes()).unwrap(),
+            );
+        }
+        let url = recorded["url"].as_str().unwrap();
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        let arrival = Arrival {
+            method: Method::from_bytes(recorded["method"].as_str().unwrap().as_bytes()).unwrap(),
+            raw_path: path.to_owned(),
+            raw_query: query.to_owned(),
+            headers,
+            port_face: Face::Blob,
+            client_ip: std::net::Ipv4Addr::LOCALHOST.into(),
+        };
+        Request::new(arrival, |name| name == "devstoreaccount1")
+    }
+
+    #[test]
+    fn every_signature_of_a_real_client_verifies() {
+        let account = Account::well_known();
+        let lines = include_str!("../../../tests/data/signed_requests.jsonl").lines();
+        let mut wrong = Vec::new();
+        for line in lines {
+            let request = recorded(line);
+            let given = request.header("authorization").unwrap().unwrap();
+            let signature = given.split_once(':').unwrap().1;
+            let texts = strings_to_sign(&request, &account.name, false);
+            if !texts
+                .iter()
+                .any(|text| is_signed(&account, text, signature))
+            {
+                wrong.push(format!("{line}\n{texts:?}"));
+            }
+        }
+        assert!(
+            wrong.is_empty(),
+            "{} of them: {}",
+            wrong.len(),
+            wrong.join("\n")
+        );
+    }
+
+    #[test]
+    fn a_changed_request_is_refused_with_what_the_server_signed() {
+        let line = include_str!("../../../tests/data/signed_requests.jsonl")
+            .lines()
+            .next()
+            .unwrap();
+        let mut request = recorded(line);
+        let given = request.header("authorization").unwrap().unwrap().to_owned();
+        request.raw_path.push('x');
+        let error = check(&Account::well_known(), &request, &given).unwrap_err();
+        assert!(error.is(ErrorCode::AuthenticationFailed));
+        let StoreError::Service(service) = error else {
+            panic!("no refusal")
+        };
+        assert!(
+            service.elements[0].1.contains("x-ms-date:"),
+            "{:?}",
+            service.elements
+        );
+    }
+}

@@ -157,11 +157,20 @@ fn list_request(request: &Request) -> Result<ListRequest> {
             StoreError::invalid_query("marker", marker, "It is not one that was given out.")
         })?),
     };
+    let from = match request
+        .query
+        .get("startfrom")
+        .filter(|start| !start.is_empty())
+    {
+        Some(start) => Some(StorePath::parse(start)?),
+        None => None,
+    };
     Ok(ListRequest {
         directory: StorePath::parse(directory)?,
         name_prefix: name_prefix.to_owned(),
         recursive,
         after,
+        from,
         entries_max: entries_max(request)?,
     })
 }

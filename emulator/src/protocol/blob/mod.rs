@@ -1,7 +1,7 @@
 //! The Blob protocol.
 
+mod attributes;
 mod batch;
-mod blob;
 mod block;
 mod container;
 mod copy;
@@ -51,7 +51,7 @@ fn path(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
     match (&request.method, comp) {
         (&Method::GET, None) => read::get(call),
         (&Method::HEAD, None) => read::head(call),
-        (&Method::DELETE, None) => blob::delete(call),
+        (&Method::DELETE, None) => attributes::delete(call),
         (&Method::PUT, None) if request.headers.contains_key("x-ms-copy-source") => {
             copy::start(call)
         }
@@ -61,11 +61,11 @@ fn path(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
         (&Method::GET, Some("blocklist")) => block::get_list(call),
         (&Method::PUT, Some("appendblock")) => upload::append_block(call),
         (&Method::GET | &Method::HEAD, Some("metadata")) => read::head(call),
-        (&Method::PUT, Some("metadata")) => blob::set_metadata(call),
-        (&Method::PUT, Some("properties")) => blob::set_headers(call),
-        (&Method::PUT, Some("lease")) => blob::lease(call),
-        (&Method::PUT, Some("tier")) => blob::set_tier(call),
-        (&Method::PUT, Some("expiry")) => blob::set_expiry(call),
+        (&Method::PUT, Some("metadata")) => attributes::set_metadata(call),
+        (&Method::PUT, Some("properties")) => attributes::set_headers(call),
+        (&Method::PUT, Some("lease")) => attributes::lease(call),
+        (&Method::PUT, Some("tier")) => attributes::set_tier(call),
+        (&Method::PUT, Some("expiry")) => attributes::set_expiry(call),
         (&Method::PUT, Some("tags")) => tags::set(call),
         (&Method::GET, Some("tags")) => tags::get(call),
         (_, Some(comp)) => Err(not_done(comp)),

@@ -38,17 +38,19 @@ pub(super) fn paths(call: &Call<'_>) -> Result<Reply> {
             }
         },
     };
-    if let Some(begin) = request.query.get("beginfrom") {
-        return Err(
-            StoreError::code(crate::error::ErrorCode::UnsupportedQueryParameter)
-                .element("QueryParameterName", "beginFrom")
-                .element("QueryParameterValue", begin),
-        );
-    }
+    let from = match request
+        .query
+        .get("beginfrom")
+        .filter(|begin| !begin.is_empty())
+    {
+        Some(begin) => Some(StorePath::parse(&format!("{directory}/{begin}"))?),
+        None => None,
+    };
     let list = ListRequest {
         directory,
         recursive: request.query_flag("recursive")?,
         after,
+        from,
         entries_max: entries_max(call)?,
         ..ListRequest::default()
     };
