@@ -7,12 +7,13 @@ use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::condition::Conditions;
 use crate::store::content::{ContentReader, Piece, Segment};
 use crate::store::core::View;
+use crate::store::create::CreateRequest;
 use crate::store::extent::{
     Body, Floating, PIECE_SIZE_BYTES, PIECE_SIZE_MAX_BYTES, Pins, cut_range,
 };
 use crate::store::inode::{ContentHeaders, Inode, NodeKind, Origin, Properties, etag_text};
 use crate::store::list::{LIST_ENTRIES_MAX, ListRequest};
-use crate::store::namespace::{CreateRequest, Guard};
+use crate::store::namespace::Guard;
 use crate::store::path::StorePath;
 use crate::store::rename::RenameRequest;
 use crate::store::{Store, key};

@@ -33,7 +33,7 @@ lakestage link new --all --to folder:/srv/lake\n  \
 lakestage link new --table account,mode=append-only --table contact,partition=month\n\n\
 What may follow a table's name:\n  \
 mode=in-place        an update replaces its row, a delete removes it; needs createdon, and is the default there\n  \
-mode=append-only     every change is a new row, a delete is a row with IsDelete; always partitioned by year\n  \
+mode=append-only     a changed row is added once a snapshot, a deleted one with IsDelete; always partitioned by year\n  \
 partition=year|month a file a year, or a month, of createdon\n  \
 deletes=no-date      append-only: rows of deletes go into 1.csv (default)\n  \
 deletes=original     append-only: rows of deletes go into the partition that the row was in")]

@@ -127,6 +127,7 @@ impl ServerArgs {
 }
 
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Serving {
     serving: bool,
     blob_endpoint: String,

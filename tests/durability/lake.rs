@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::server::run;
+use crate::support::run;
 
 const FILESYSTEM: &str = "dataverse-crash-org1";
 

@@ -5,7 +5,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod lake;
-mod server;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -17,7 +18,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::lake::{Row, check_whole, rows};
-use crate::server::{Server, run};
+use crate::support::{Server, run};
 
 const ROUNDS: u64 = 50;
 const ROWS_A_COMMIT: u64 = 20;
@@ -78,12 +79,12 @@ fn crash(data: &Path, first_batch: u64, after: Duration) -> Option<u64> {
     let over = Arc::new(AtomicBool::new(false));
     let ends = over.clone();
     let publishing = thread::spawn(move || {
-        while !ends.load(Ordering::SeqCst) && server::try_run(&folder, &["snapshot"]) {}
+        while !ends.load(Ordering::SeqCst) && support::try_run(&folder, &["snapshot"]) {}
     });
     thread::sleep(after);
     over.store(true, Ordering::SeqCst);
     server.kill();
-    let acknowledged = server::acknowledged_rows(ingest);
+    let acknowledged = support::acknowledged_rows(ingest);
     feeding.join().unwrap();
     publishing.join().unwrap();
     assert_eq!(acknowledged % ROWS_A_COMMIT, 0);

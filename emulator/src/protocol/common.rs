@@ -18,7 +18,7 @@ use crate::store::{Store, extent::Body};
 const NS_PER_S: i64 = 1_000_000_000;
 /// Metadata that a path may have.
 const PROPERTIES_MAX_BYTES: usize = 8 * 1_024;
-/// The largest body of one request (`adls-gen2.md` §4).
+/// The largest body of one request.
 pub(crate) const BODY_MAX_BYTES: u64 = 5_000 << 20;
 const LEASE_DURATION_MIN_S: u32 = 15;
 const LEASE_DURATION_MAX_S: u32 = 60;

@@ -1,4 +1,4 @@
-//! Answers, and errors in the form of each protocol (`adls-gen2.md` §1.3).
+//! Answers, and errors in the form of each protocol.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 

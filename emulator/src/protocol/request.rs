@@ -10,7 +10,7 @@ use crate::store::path::StorePath;
 
 /// Spoken when a request does not say.
 const VERSION_DEFAULT: &str = "2023-11-03";
-/// The oldest version that is understood (`adls-gen2.md` §3.4).
+/// The oldest version that is understood.
 const VERSION_FIRST: &str = "2017-11-09";
 
 /// Which protocol a request speaks.

@@ -1,4 +1,4 @@
-//! Which account, filesystem, path and protocol a request means (`adls-gen2.md` §5.1 and §5.2).
+//! Which account, filesystem, path and protocol a request means.
 
 use http::{HeaderMap, Method, header};
 

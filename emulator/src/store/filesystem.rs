@@ -3,9 +3,10 @@
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::condition::{ConditionUse, Conditions};
 use crate::store::core::Core;
+use crate::store::create::empty_content;
 use crate::store::inode::{AccessPolicy, Filesystem, Properties};
 use crate::store::lease::{self, LeaseAction, LeaseOutcome};
-use crate::store::namespace::{Guard, empty_content};
+use crate::store::namespace::Guard;
 use crate::store::path::check_filesystem_name;
 use crate::store::sled_file::namespace_error;
 use crate::store::transaction::Transaction;

@@ -13,7 +13,7 @@ use crate::store::sled_file::namespace_error;
 use crate::store::transaction::decode_entry;
 use crate::store::{Store, key};
 
-/// Entries of a page when nothing is said, and at most (`adls-gen2.md` §2.8).
+/// Entries of a page when nothing is said, and at most.
 pub const LIST_ENTRIES_MAX: usize = 5_000;
 
 /// What to list.

@@ -9,6 +9,7 @@ pub mod block;
 pub mod condition;
 pub mod content;
 pub(crate) mod core;
+pub(crate) mod create;
 mod delete;
 pub mod extent;
 mod filesystem;
@@ -30,10 +31,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use block::{BLOCKS_MAX, BlockChoice, BlockInfo, BlockList};
+pub use create::{CreateRequest, Expiry};
 pub use filesystem::FilesystemInfo;
 pub(crate) use flush::merge_headers;
 pub use flush::{FlushRequest, LeaseWithWrite};
-pub use namespace::{CreateRequest, Expiry, Guard, Node};
+pub use namespace::{Guard, Node};
 pub use rename::RenameRequest;
 pub use update::{AclOutcome, AclUpdate};
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Ticks;
 use crate::value::to_civil;
 
-/// The partition of rows without `createdon` (`reference: synapse-link.md` §2.2).
+/// The partition of rows without `createdon`.
 pub const NO_DATE: &str = "1";
 
 /// How finely a table is partitioned by `createdon`.

@@ -1,5 +1,4 @@
-//! `model.json`, in the shape that readers of the real one rely on
-//! (`reference: synapse-link.md` §1.2).
+//! `model.json`, in the shape that readers of the real one rely on.
 
 use serde::Serialize;
 

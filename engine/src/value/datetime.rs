@@ -1,5 +1,4 @@
-//! Date-times in their three behaviours, and the service's forms of them
-//! (`reference: synapse-link.md` §3).
+//! Date-times in their three behaviours, and the service's forms of them.
 
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime};

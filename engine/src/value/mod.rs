@@ -1,7 +1,7 @@
 //! A value on its way in, and how each attribute type checks it and writes it as a CSV cell.
 //!
 //! The dialect is the service's: texts and date-times stand in quotes, everything else is bare, and
-//! null is an empty bare cell (`reference: synapse-link.md` §3).
+//! null is an empty bare cell.
 
 mod datetime;
 mod number;

@@ -27,11 +27,11 @@ def demo(tmp_path_factory):
     assert serving, f"the demo ended with {process.wait()} before it served"
     serving["data"] = str(data)
     serving["authority"] = {
-        kind: serving[f"{kind}_endpoint"].split("//")[1].split("/")[0] for kind in ("blob", "dfs")
+        kind: serving[f"{kind}Endpoint"].split("//")[1].split("/")[0] for kind in ("blob", "dfs")
     }
     serving["connection_string"] = (
         f"DefaultEndpointsProtocol=http;AccountName={serving['account']};AccountKey={serving['key']};"
-        f"BlobEndpoint={serving['blob_endpoint']};"
+        f"BlobEndpoint={serving['blobEndpoint']};"
     )
     yield serving
     process.terminate()

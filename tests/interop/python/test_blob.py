@@ -9,7 +9,7 @@ import expected
 
 @pytest.fixture
 def service(demo):
-    return BlobServiceClient(demo["blob_endpoint"], credential=demo["key"])
+    return BlobServiceClient(demo["blobEndpoint"], credential=demo["key"])
 
 
 def test_it_reads_what_was_put_in(demo, service):

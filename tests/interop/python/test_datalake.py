@@ -9,7 +9,7 @@ import expected
 
 @pytest.fixture
 def service(demo):
-    return DataLakeServiceClient(demo["dfs_endpoint"], credential=demo["key"])
+    return DataLakeServiceClient(demo["dfsEndpoint"], credential=demo["key"])
 
 
 def test_it_reads_what_was_put_in(demo, service):
@@ -56,7 +56,7 @@ def test_it_writes_renames_and_deletes(service):
 
 
 def test_a_wrong_key_is_refused(demo):
-    service = DataLakeServiceClient(demo["dfs_endpoint"], credential="c2VjcmV0")
+    service = DataLakeServiceClient(demo["dfsEndpoint"], credential="c2VjcmV0")
     with pytest.raises(ClientAuthenticationError) as refused:
         list(service.list_file_systems())
     assert refused.value.error_code == "AuthenticationFailed"

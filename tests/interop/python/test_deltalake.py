@@ -8,13 +8,13 @@ import expected
 
 
 def test_a_delta_table_of_the_rows_reads_back(demo):
-    service = BlobServiceClient(demo["blob_endpoint"], credential=demo["key"])
+    service = BlobServiceClient(demo["blobEndpoint"], credential=demo["key"])
     container = service.get_container_client(demo["filesystem"])
     service.create_container("delta-test")
     options = {
         "account_name": demo["account"],
         "account_key": demo["key"],
-        "azure_endpoint": demo["blob_endpoint"],
+        "azure_endpoint": demo["blobEndpoint"],
         "allow_http": "true",
     }
     url = f"abfss://delta-test@{demo['account']}.dfs.core.windows.net/contact"

@@ -1,4 +1,4 @@
-//! Who may ask: a shared key or a shared access signature (`adls-gen2.md` §3).
+//! Who may ask: a shared key or a shared access signature.
 
 mod account_sas;
 mod sas;

@@ -1,4 +1,4 @@
-//! Checking a shared access signature (`adls-gen2.md` §3.2).
+//! Checking a shared access signature.
 
 use http::Method;
 

@@ -1,4 +1,4 @@
-//! `Authorization: SharedKey <account>:<signature>` (`adls-gen2.md` §3.1).
+//! `Authorization: SharedKey <account>:<signature>`.
 
 use std::collections::BTreeMap;
 

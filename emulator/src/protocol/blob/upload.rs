@@ -4,8 +4,8 @@ use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::blob::tags;
 use crate::protocol::common::{Call, content_headers, guard, metadata};
 use crate::protocol::reply::Reply;
+use crate::store::create::CreateRequest;
 use crate::store::inode::{NodeKind, Origin};
-use crate::store::namespace::CreateRequest;
 
 /// Metadata that makes an empty blob a directory.
 const MARKS: [&str; 2] = ["hdi_isfolder", "is_directory"];

@@ -10,7 +10,7 @@ use crate::store::AclUpdate;
 use crate::store::acl::{parse_acl, parse_permissions};
 use crate::store::list::{continuation_of, path_of_continuation};
 
-/// Paths changed by one request at most (`adls-gen2.md` §1.2).
+/// Paths changed by one request at most.
 const RECORDS_MAX: u64 = 2_000;
 
 pub(super) fn get(call: &Call<'_>) -> Result<Reply> {

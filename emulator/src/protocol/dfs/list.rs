@@ -1,4 +1,4 @@
-//! List Paths. Numbers and booleans are strings on the wire (`adls-gen2.md` §1.1).
+//! List Paths. Numbers and booleans are strings on the wire.
 
 use serde_json::{Map, Value, json};
 

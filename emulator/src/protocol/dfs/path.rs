@@ -8,8 +8,8 @@ use crate::protocol::common::{
 use crate::protocol::reply::Reply;
 use crate::protocol::request::{Request, decode};
 use crate::store::acl::{parse_acl, parse_permissions, parse_umask};
+use crate::store::create::{CreateRequest, Expiry};
 use crate::store::inode::{ContentHeaders, NodeKind, Origin, Properties};
-use crate::store::namespace::{CreateRequest, Expiry};
 use crate::store::path::StorePath;
 use crate::store::rename::RenameRequest;
 

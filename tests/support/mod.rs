@@ -1,8 +1,10 @@
 //! The command, run as a person runs it.
+// Each test target uses its part.
+#![allow(dead_code)]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 const LAKESTAGE: &str = env!("CARGO_BIN_EXE_lakestage");
 
@@ -10,6 +12,19 @@ fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(LAKESTAGE);
     command.arg("--data").arg(data).args(arguments);
     command
+}
+
+/// Runs a command with an input, whatever comes of it.
+pub fn output(data: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = command(data, arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that fails early does not read its input.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
 }
 
 /// Runs a command that must succeed, and gives what it printed.
@@ -33,6 +48,8 @@ pub fn try_run(data: &Path, arguments: &[&str]) -> bool {
 pub struct Server {
     child: Child,
     data: std::path::PathBuf,
+    /// What it said when it began to serve.
+    pub serving: serde_json::Value,
 }
 
 impl Server {
@@ -49,10 +66,12 @@ impl Server {
         BufReader::new(child.stdout.as_mut().unwrap())
             .read_line(&mut line)
             .unwrap();
-        assert!(line.contains("\"serving\":true"), "{line:?}");
+        let serving: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(serving["serving"], true, "{line:?}");
         Server {
             child,
             data: data.to_owned(),
+            serving,
         }
     }
 
@@ -81,6 +100,13 @@ impl Server {
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

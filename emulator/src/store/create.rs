@@ -1,0 +1,435 @@
+//! Creating files and directories, with everything that goes with it.
+
+use std::sync::Arc;
+
+use crate::error::{ErrorCode, Result};
+use crate::store::Store;
+use crate::store::acl::{AccessControl, AclEntry, UMASK_DEFAULT};
+use crate::store::condition::ConditionUse;
+use crate::store::content::{CommittedBlock, Content};
+use crate::store::core::{Core, View};
+use crate::store::extent::Body;
+use crate::store::inode::{
+    ContentHeaders, CopyState, Filesystem, Inode, NodeKind, Origin, Properties, Stored,
+};
+use crate::store::lease::{self, Lease};
+use crate::store::namespace::{Guard, Node};
+use crate::store::path::StorePath;
+use crate::store::transaction::Transaction;
+
+const DIRECTORY_MODE: u16 = 0o777;
+const FILE_MODE: u16 = 0o666;
+/// Permissions of a filesystem's root.
+const ROOT_MODE: u16 = 0o750;
+const NS_PER_MS: i64 = 1_000_000;
+
+/// When a file vanishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// Not.
+    Never,
+    /// So long after its creation.
+    RelativeToCreation(u64),
+    /// So long from now.
+    RelativeToNow(u64),
+    /// Then, in nanoseconds since 1970.
+    AbsoluteUnixNs(i64),
+}
+
+impl Expiry {
+    pub(crate) fn resolve(self, created_unix_ns: i64, now_unix_ns: i64) -> Option<i64> {
+        let after = |from: i64, ms: u64| {
+            from.saturating_add(
+                i64::try_from(ms)
+                    .unwrap_or(i64::MAX)
+                    .saturating_mul(NS_PER_MS),
+            )
+        };
+        match self {
+            Self::Never => None,
+            Self::RelativeToCreation(ms) => Some(after(created_unix_ns, ms)),
+            Self::RelativeToNow(ms) => Some(after(now_unix_ns, ms)),
+            Self::AbsoluteUnixNs(at) => Some(at),
+        }
+    }
+}
+
+/// A file or directory to create, or to put in the place of one.
+#[derive(Debug)]
+pub struct CreateRequest {
+    /// File or directory.
+    pub kind: NodeKind,
+    /// Which protocol writes it.
+    pub origin: Origin,
+    /// Conditions and lease.
+    pub guard: Guard,
+    /// Headers to store.
+    pub headers: ContentHeaders,
+    /// Properties.
+    pub properties: Properties,
+    /// Index tags.
+    pub tags: std::collections::BTreeMap<String, String>,
+    /// Permissions before the umask.
+    pub permissions: Option<u16>,
+    /// Umask.
+    pub umask: u16,
+    /// Access control list instead of permissions.
+    pub acl: Option<Vec<AclEntry>>,
+    /// Owner other than the superuser.
+    pub owner: Option<String>,
+    /// Group other than the superuser.
+    pub group: Option<String>,
+    /// Lease it is created with: id and duration.
+    pub lease: Option<(String, Option<u32>)>,
+    /// Expiry.
+    pub expiry: Option<Expiry>,
+    /// A file that stands there keeps its owner and permissions, as Put Blob does.
+    pub keeps_access: bool,
+    /// A lease on the file that stands there is broken rather than asked for, as DFS create does.
+    pub breaks_lease: bool,
+    /// How it was copied.
+    pub copy: Option<CopyState>,
+    /// Access tier.
+    pub tier: Option<String>,
+}
+
+impl CreateRequest {
+    /// A plain request.
+    #[must_use]
+    pub fn new(kind: NodeKind, origin: Origin) -> Self {
+        Self {
+            kind,
+            origin,
+            guard: Guard::default(),
+            headers: ContentHeaders::default(),
+            properties: Properties::new(),
+            tags: std::collections::BTreeMap::new(),
+            permissions: None,
+            umask: UMASK_DEFAULT,
+            acl: None,
+            owner: None,
+            group: None,
+            lease: None,
+            expiry: None,
+            keeps_access: origin != Origin::Dfs,
+            breaks_lease: false,
+            copy: None,
+            tier: None,
+        }
+    }
+}
+
+/// Content that is stored and only needs a name.
+pub(crate) struct Prepared {
+    pub(crate) stored: Stored,
+    pub(crate) length: u64,
+    pub(crate) floating: crate::store::extent::Floating,
+}
+
+impl Core {
+    pub(crate) fn prepare(
+        &self,
+        body: Body,
+        blocks: Vec<CommittedBlock>,
+        sync: bool,
+    ) -> Result<Prepared> {
+        let content = Content {
+            segments: body.segments,
+            blocks,
+        };
+        let (stored, mut floating) = self.store_content(content, sync)?;
+        floating.join(body.floating);
+        Ok(Prepared {
+            stored,
+            length: body.length,
+            floating,
+        })
+    }
+
+    /// A new inode's attributes.
+    pub(crate) fn new_inode(&self, kind: NodeKind, origin: Origin, access: AccessControl) -> Inode {
+        let now = self.now_unix_ns();
+        Inode {
+            id: self.extents.allocate_id(),
+            kind,
+            origin,
+            length: 0,
+            etag: self.next_etag(),
+            created_unix_ns: now,
+            modified_unix_ns: now,
+            access,
+            properties: Properties::new(),
+            headers: ContentHeaders::default(),
+            lease: None,
+            expires_unix_ns: None,
+            tags: std::collections::BTreeMap::new(),
+            copy: None,
+            tier: None,
+            sealed: false,
+        }
+    }
+
+    pub(crate) fn new_root(&self) -> Inode {
+        self.new_inode(
+            NodeKind::Directory,
+            Origin::Dfs,
+            AccessControl::from_mode(ROOT_MODE),
+        )
+    }
+
+    /// Creates the directories of `segments` that are missing and gives the last one.
+    pub(crate) fn ensure_directories(
+        &self,
+        txn: &mut Transaction<'_>,
+        root: u64,
+        segments: &[String],
+    ) -> Result<u64> {
+        let mut current = root;
+        for segment in segments {
+            current = match self.entry(txn, current, segment)? {
+                Some((id, NodeKind::Directory)) => id,
+                Some((_, NodeKind::File)) => return Err(ErrorCode::PathConflict.into()),
+                None => {
+                    let access = self.default_access(
+                        txn,
+                        current,
+                        NodeKind::Directory,
+                        None,
+                        UMASK_DEFAULT,
+                    )?;
+                    let inode = self.new_inode(NodeKind::Directory, Origin::Dfs, access);
+                    txn.put_inode(None, &inode, empty_content())?;
+                    txn.link(current, segment, inode.id, NodeKind::Directory);
+                    inode.id
+                }
+            };
+        }
+        Ok(current)
+    }
+
+    /// Permissions of a new child: the parent's default list, or the mode after the umask.
+    pub(crate) fn default_access(
+        &self,
+        view: &impl View,
+        parent: u64,
+        kind: NodeKind,
+        permissions: Option<u16>,
+        umask: u16,
+    ) -> Result<AccessControl> {
+        let is_directory = kind == NodeKind::Directory;
+        let full = if is_directory {
+            DIRECTORY_MODE
+        } else {
+            FILE_MODE
+        };
+        let parent = self.node(view, parent)?.inode.access;
+        match parent.inherited(is_directory) {
+            None => Ok(AccessControl::from_mode(
+                permissions.unwrap_or(full) & !umask,
+            )),
+            Some(entries) => {
+                let mut access = AccessControl::from_mode(full);
+                access.replace(entries)?;
+                if let Some(mode) = permissions {
+                    access.set_mode(mode);
+                }
+                Ok(access)
+            }
+        }
+    }
+
+    /// Creates or replaces `path` in `txn`, with everything that goes with it.
+    pub(crate) fn create_in(
+        &self,
+        txn: &mut Transaction<'_>,
+        filesystem: &Filesystem,
+        path: &StorePath,
+        request: &CreateRequest,
+        prepared: Prepared,
+    ) -> Result<Inode> {
+        let Some((parents, name)) = path.split() else {
+            return Err(ErrorCode::PathConflict.into());
+        };
+        let existing = self.find(txn, filesystem.root, path)?;
+        self.check_create(request, existing.as_ref())?;
+        let parent = self.ensure_directories(txn, filesystem.root, parents)?;
+        let mut inode = self.created_inode(txn, parent, request, existing.as_ref())?;
+        inode.length = prepared.length;
+        inode.headers = request.headers.clone();
+        inode.properties = request.properties.clone();
+        inode.tags = request.tags.clone();
+        inode.copy = request.copy.clone();
+        inode.tier = request.tier.clone();
+        inode.expires_unix_ns = request
+            .expiry
+            .and_then(|expiry| expiry.resolve(inode.created_unix_ns, self.now_unix_ns()));
+        match existing {
+            Some(existing) if request.kind == NodeKind::File => {
+                self.drop_uncommitted(txn, inode.id)?;
+                txn.put_inode(Some(&existing.record), &inode, prepared.stored)?;
+            }
+            Some(existing) => txn.put_inode(
+                Some(&existing.record),
+                &inode,
+                existing.record.content.clone(),
+            )?,
+            None => {
+                txn.put_inode(None, &inode, prepared.stored)?;
+                self.unlink_expired(txn, parent, name)?;
+                txn.link(parent, name, inode.id, request.kind);
+            }
+        }
+        if request.kind == NodeKind::File {
+            self.drop_staged(txn, filesystem.id, path)?;
+        }
+        txn.adopt(prepared.floating);
+        Ok(inode)
+    }
+
+    fn check_create(&self, request: &CreateRequest, existing: Option<&Node>) -> Result<()> {
+        let Some(existing) = existing else {
+            request.guard.conditions.check(None, ConditionUse::Create)?;
+            return match request.guard.lease_id {
+                Some(_) if !request.breaks_lease => Err(ErrorCode::LeaseNotPresent.into()),
+                _ => Ok(()),
+            };
+        };
+        let inode = &existing.inode;
+        request
+            .guard
+            .conditions
+            .check(Some(inode.version()), ConditionUse::Create)
+            .map_err(|error| {
+                let kind = if inode.is_directory() {
+                    "directory"
+                } else {
+                    "file"
+                };
+                if error.is(ErrorCode::PathAlreadyExists) {
+                    error.header("x-ms-existing-resource-type", kind)
+                } else {
+                    error
+                }
+            })?;
+        if inode.kind != request.kind {
+            return Err(ErrorCode::PathConflict.into());
+        }
+        let lease_id = request.guard.lease_id.as_deref();
+        if request.breaks_lease && lease_id.is_none() {
+            return Ok(());
+        }
+        lease::check_write(inode.lease.as_ref(), lease_id, self.now_unix_ns())
+    }
+
+    fn created_inode(
+        &self,
+        txn: &Transaction<'_>,
+        parent: u64,
+        request: &CreateRequest,
+        existing: Option<&Node>,
+    ) -> Result<Inode> {
+        let mut access = self.default_access(
+            txn,
+            parent,
+            request.kind,
+            request.permissions,
+            request.umask,
+        )?;
+        if let Some(entries) = &request.acl {
+            access.replace(entries.clone())?;
+        }
+        if let (Some(existing), true) = (existing, request.keeps_access) {
+            access = existing.inode.access.clone();
+        }
+        if let Some(owner) = &request.owner {
+            access.owner.clone_from(owner);
+        }
+        if let Some(group) = &request.group {
+            access.group.clone_from(group);
+        }
+        let mut inode = self.new_inode(request.kind, request.origin, access);
+        if let Some(existing) = existing {
+            inode.id = existing.inode.id;
+            // Only the holder of a lease keeps it.
+            inode.lease = existing
+                .inode
+                .lease
+                .clone()
+                .filter(|_| request.guard.lease_id.is_some());
+            if request.kind == NodeKind::Directory {
+                inode.created_unix_ns = existing.inode.created_unix_ns;
+            }
+        }
+        if let Some((id, duration_s)) = &request.lease {
+            inode.lease = Some(Lease::granted(id, *duration_s, self.now_unix_ns()));
+        }
+        Ok(inode)
+    }
+
+    /// A name that leads to an expired file is free; what it led to is taken apart.
+    fn unlink_expired(&self, txn: &mut Transaction<'_>, parent: u64, name: &str) -> Result<()> {
+        if let Some((id, _)) = self.entry(txn, parent, name)? {
+            txn.reclaim(id);
+        }
+        Ok(())
+    }
+}
+
+/// The content of what has none.
+pub(crate) fn empty_content() -> Stored {
+    Stored::Here(Content::default().encode())
+}
+
+impl Store {
+    /// Creates or replaces a file or directory. A file gets `body`; parents are created.
+    pub(crate) fn create(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        request: &CreateRequest,
+        body: Option<Body>,
+    ) -> Result<Inode> {
+        self.create_with(account, filesystem, path, request, body, false)
+    }
+
+    /// As [`Store::create`]; with `force` it is on the disk whatever the sync mode.
+    pub(crate) fn create_with(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        request: &CreateRequest,
+        body: Option<Body>,
+        force: bool,
+    ) -> Result<Inode> {
+        let core = self.core();
+        let prepared = match body {
+            Some(body) => core.prepare(body, Vec::new(), core.wants_sync(force))?,
+            None => core.prepare(Body::empty(&core.extents), Vec::new(), false)?,
+        };
+        let mut txn = core.write()?;
+        let record = core.filesystem(&txn, account, filesystem)?;
+        let inode = core.create_in(&mut txn, &record, path, request, prepared)?;
+        let batch = txn.commit()?;
+        core.acknowledge(batch, force)?;
+        Ok(inode)
+    }
+}
+
+impl Core {
+    /// Whether new extents are synced: by the mode, or because the caller insists and there is a disk.
+    pub(crate) fn wants_sync(&self, force: bool) -> bool {
+        self.extents.sync || (force && self.on_disk)
+    }
+}
+
+impl Body {
+    pub(crate) fn empty(extents: &Arc<crate::store::extent::Extents>) -> Self {
+        Self {
+            segments: Vec::new(),
+            length: 0,
+            floating: crate::store::extent::Floating::none(extents),
+        }
+    }
+}
