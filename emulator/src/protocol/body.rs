@@ -33,15 +33,6 @@ impl RequestBody {
         }
     }
 
-    /// A body that is at hand, such as a part of a batch.
-    #[cfg(test)]
-    pub(crate) fn of(bytes: &'static [u8]) -> Self {
-        Self {
-            chunks: None,
-            current: Bytes::from_static(bytes),
-        }
-    }
-
     /// All of it, where it may be `bytes_max` long.
     pub(crate) fn read_all(&mut self, bytes_max: u64) -> Result<Vec<u8>> {
         let mut bytes = Vec::new();

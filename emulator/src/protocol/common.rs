@@ -9,11 +9,11 @@ use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::body::RequestBody;
 use crate::protocol::reply::Reply;
 use crate::protocol::request::Request;
+use crate::store::Store;
 use crate::store::condition::Conditions;
-use crate::store::inode::{ContentHeaders, Inode, Properties, PropertyValue, etag_text};
+use crate::store::inode::{ContentHeaders, Inode, Origin, Properties, PropertyValue, etag_text};
 use crate::store::lease::{LeaseAction, LeaseState, lease_state};
 use crate::store::namespace::Guard;
-use crate::store::{Store, extent::Body};
 
 const NS_PER_S: i64 = 1_000_000_000;
 /// Metadata that a path may have.
@@ -170,9 +170,11 @@ impl Reply {
         } else {
             "file"
         };
-        let blob_type = match inode.origin {
-            crate::store::inode::Origin::AppendBlob => "AppendBlob",
-            _ => "BlockBlob",
+        let is_append_blob = inode.origin == Origin::AppendBlob;
+        let blob_type = if is_append_blob {
+            "AppendBlob"
+        } else {
+            "BlockBlob"
         };
         self.set(
             "content-type",
@@ -205,6 +207,10 @@ impl Reply {
             .with("x-ms-access-tier", inode.tier.as_deref().unwrap_or("Hot"));
         if inode.tier.is_none() {
             self.set("x-ms-access-tier-inferred", "true");
+        }
+        if is_append_blob {
+            let blocks = inode.appended_blocks.to_string();
+            self.set("x-ms-blob-committed-block-count", blocks);
         }
         if !inode.properties.is_empty() {
             self.set("x-ms-properties", properties_text(&inode.properties));
@@ -345,81 +351,7 @@ pub(crate) fn lease_status(action: &LeaseAction) -> u16 {
     }
 }
 
-/// Checksums that came with a body: what they must be, and what to echo.
-pub(crate) struct Checksums {
-    md5: Option<(String, md5::Md5)>,
-    crc64: Option<(String, crc_fast::Digest)>,
-}
-
-impl Checksums {
-    /// Reads `Content-MD5` and `x-ms-content-crc64`.
-    pub(crate) fn of(request: &Request) -> Result<Self> {
-        use md5::Digest as _;
-        if request.header("x-ms-structured-body")?.is_some() {
-            return Err(StoreError::code(ErrorCode::UnsupportedHeader)
-                .element("HeaderName", "x-ms-structured-body"));
-        }
-        let md5 = request.header("content-md5")?;
-        if let Some(text) = md5
-            && STANDARD.decode(text).map_or(0, |bytes| bytes.len()) != 16
-        {
-            return Err(ErrorCode::InvalidMd5.into());
-        }
-        let crc64 = request.header("x-ms-content-crc64")?;
-        let digest = || crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
-        Ok(Self {
-            md5: md5.map(|text| (text.to_owned(), md5::Md5::new())),
-            crc64: crc64.map(|text| (text.to_owned(), digest())),
-        })
-    }
-
-    pub(crate) fn see(&mut self, bytes: &[u8]) {
-        use md5::Digest as _;
-        if let Some((_, md5)) = &mut self.md5 {
-            md5.update(bytes);
-        }
-        if let Some((_, crc64)) = &mut self.crc64 {
-            crc64.update(bytes);
-        }
-    }
-
-    /// Compares, and gives the headers to answer with.
-    pub(crate) fn check(self) -> Result<Vec<(&'static str, String)>> {
-        use md5::Digest as _;
-        let mut echoed = Vec::new();
-        if let Some((given, md5)) = self.md5 {
-            let computed = STANDARD.encode(md5.finalize());
-            if computed != given {
-                return Err(StoreError::code(ErrorCode::Md5Mismatch)
-                    .element("UserSpecifiedMd5", &given)
-                    .element("ServerCalculatedMd5", &computed));
-            }
-            echoed.push(("content-md5", given));
-        }
-        if let Some((given, crc64)) = self.crc64 {
-            let computed = STANDARD.encode(crc64.finalize().to_le_bytes());
-            if computed != given {
-                return Err(StoreError::code(ErrorCode::Crc64Mismatch)
-                    .element("UserSpecifiedCrc", &given)
-                    .element("ServerCalculatedCrc", &computed));
-            }
-            echoed.push(("x-ms-content-crc64", given));
-        }
-        Ok(echoed)
-    }
-}
-
 impl Call<'_> {
-    /// Stores the body, checks it against the checksums that came with it, and gives the headers to echo.
-    pub(crate) fn store_body(&mut self) -> Result<(Body, Vec<(&'static str, String)>)> {
-        let mut sums = Checksums::of(self.request)?;
-        let length = self.request.content_length();
-        let body = self
-            .body
-            .store(self.store, length, BODY_MAX_BYTES, |bytes| sums.see(bytes))?;
-        Ok((body, sums.check()?))
-    }
-
     /// Refuses a body where there must be none.
     pub(crate) fn no_body(&mut self) -> Result<()> {
         match self.request.content_length() {

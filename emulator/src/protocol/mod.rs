@@ -6,6 +6,7 @@
 pub(crate) mod auth;
 mod blob;
 pub(crate) mod body;
+mod checksums;
 mod common;
 mod dfs;
 pub(crate) mod query;

@@ -9,12 +9,15 @@ use crate::store::inode::{Inode, Origin};
 use crate::store::namespace::Guard;
 use crate::store::path::StorePath;
 
+/// Blocks of one append blob at most.
+const APPENDED_BLOCKS_MAX: u32 = 50_000;
+
 impl Store {
     /// Adds a block at the end, and gives where it starts.
     ///
     /// # Errors
-    /// `InvalidBlobType` on what is no append blob, `AppendPositionConditionNotMet` and `MaxBlobSizeConditionNotMet`,
-    /// conditions, leases.
+    /// `InvalidBlobType` on what is no append blob, `AppendPositionConditionNotMet`, `MaxBlobSizeConditionNotMet`,
+    /// `BlockCountExceedsLimit`, conditions, leases.
     #[expect(
         clippy::too_many_arguments,
         reason = "each is a header of the protocol's operation"
@@ -39,6 +42,9 @@ impl Store {
             return Err(ErrorCode::InvalidBlobType.into());
         }
         guard.check_write(core, &node.inode, ConditionUse::Write)?;
+        if node.inode.appended_blocks >= APPENDED_BLOCKS_MAX {
+            return Err(ErrorCode::BlockCountExceedsLimit.into());
+        }
         let position = node.inode.length;
         if position_expected.is_some_and(|expected| expected != position) {
             return Err(ErrorCode::AppendPositionConditionNotMet.into());
@@ -51,6 +57,7 @@ impl Store {
         content.segments.extend(body.segments);
         let (stored, floating) = core.store_content(content, core.extents.sync)?;
         node.inode.length = length;
+        node.inode.appended_blocks += 1;
         node.inode.etag = core.next_etag();
         node.inode.modified_unix_ns = core.now_unix_ns();
         txn.put_inode(Some(&node.record), &node.inode, stored)?;

@@ -165,7 +165,7 @@ impl Core {
             tags: std::collections::BTreeMap::new(),
             copy: None,
             tier: None,
-            sealed: false,
+            appended_blocks: 0,
         }
     }
 

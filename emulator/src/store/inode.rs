@@ -97,6 +97,10 @@ pub struct CopyState {
     pub completed_unix_ns: i64,
 }
 
+fn is_zero(count: &u32) -> bool {
+    *count == 0
+}
+
 /// Attributes of a file or directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Inode {
@@ -137,9 +141,9 @@ pub struct Inode {
     /// Access tier that a client set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
-    /// No more appends.
-    #[serde(default)]
-    pub sealed: bool,
+    /// How many blocks were appended to an append blob.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub appended_blocks: u32,
 }
 
 impl Inode {

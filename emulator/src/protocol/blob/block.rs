@@ -6,6 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::blob::upload::create_request;
 use crate::protocol::blob::xml::{XmlText, elements};
+use crate::protocol::checksums::{Answered, crc64_of};
 use crate::protocol::common::Call;
 use crate::protocol::reply::Reply;
 use crate::store::inode::Origin;
@@ -34,7 +35,7 @@ pub(super) fn put(call: &mut Call<'_>) -> Result<Reply> {
     }
     let path = request.store_path()?;
     let lease_id = request.header("x-ms-lease-id")?;
-    let (body, echoed) = call.store_body()?;
+    let (body, sums) = call.store_body(Answered::Crc64)?;
     call.store.stage_block(
         &request.account,
         &request.filesystem,
@@ -43,11 +44,7 @@ pub(super) fn put(call: &mut Call<'_>) -> Result<Reply> {
         body,
         lease_id,
     )?;
-    let mut reply = Reply::new(201).with("x-ms-request-server-encrypted", "true");
-    for (name, value) in echoed {
-        reply.set(name, value);
-    }
-    Ok(reply)
+    Ok(sums.answer(Reply::new(201).with("x-ms-request-server-encrypted", "true")))
 }
 
 pub(super) fn put_list(call: &mut Call<'_>) -> Result<Reply> {
@@ -71,6 +68,7 @@ pub(super) fn put_list(call: &mut Call<'_>) -> Result<Reply> {
             .commit_blocks(&request.account, &request.filesystem, &path, &list, &create)?;
     Ok(Reply::new(201)
         .version_of(&inode)
+        .with("x-ms-content-crc64", crc64_of(&document))
         .with("x-ms-request-server-encrypted", "true"))
 }
 

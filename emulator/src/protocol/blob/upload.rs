@@ -2,6 +2,7 @@
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::blob::tags;
+use crate::protocol::checksums::Answered;
 use crate::protocol::common::{Call, content_headers, guard, metadata};
 use crate::protocol::reply::Reply;
 use crate::store::create::CreateRequest;
@@ -48,24 +49,22 @@ pub(super) fn put_blob(call: &mut Call<'_>) -> Result<Reply> {
         create.headers.content_type = request.header("content-type")?.map(str::to_owned);
     }
     let path = request.store_path()?;
-    let (body, mut echoed) = call.store_body()?;
-    if let Some((_, md5)) = echoed.iter().find(|(name, _)| *name == "content-md5") {
-        create
-            .headers
-            .content_md5
-            .get_or_insert_with(|| md5.clone());
+    let answered = match origin {
+        Origin::Blob => Answered::Both,
+        _ => Answered::Sent,
+    };
+    let (body, sums) = call.store_body(answered)?;
+    if create.headers.content_md5.is_none() {
+        create.headers.content_md5.clone_from(&sums.md5);
     }
     let body = (create.kind == NodeKind::File).then_some(body);
     let inode = call
         .store
         .create(&request.account, &request.filesystem, &path, &create, body)?;
-    let mut reply = Reply::new(201)
+    let reply = Reply::new(201)
         .version_of(&inode)
         .with("x-ms-request-server-encrypted", "true");
-    for (name, value) in echoed.drain(..) {
-        reply.set(name, value);
-    }
-    Ok(reply)
+    Ok(sums.answer(reply))
 }
 
 pub(super) fn append_block(call: &mut Call<'_>) -> Result<Reply> {
@@ -84,7 +83,7 @@ pub(super) fn append_block(call: &mut Call<'_>) -> Result<Reply> {
             .map_err(|_| StoreError::invalid_header("x-ms-blob-condition-maxsize", text))?,
         None => u64::MAX,
     };
-    let (body, echoed) = call.store_body()?;
+    let (body, sums) = call.store_body(Answered::Crc64)?;
     let (inode, position) = call.store.append_block(
         &request.account,
         &request.filesystem,
@@ -94,13 +93,13 @@ pub(super) fn append_block(call: &mut Call<'_>) -> Result<Reply> {
         size_max,
         &guard(request)?,
     )?;
-    let mut reply = Reply::new(201)
+    let reply = Reply::new(201)
         .version_of(&inode)
         .with("x-ms-blob-append-offset", position.to_string())
-        .with("x-ms-blob-committed-block-count", "1")
+        .with(
+            "x-ms-blob-committed-block-count",
+            inode.appended_blocks.to_string(),
+        )
         .with("x-ms-request-server-encrypted", "true");
-    for (name, value) in echoed {
-        reply.set(name, value);
-    }
-    Ok(reply)
+    Ok(sums.answer(reply))
 }

@@ -1,6 +1,7 @@
 //! Append and flush.
 
 use crate::error::{Result, StoreError};
+use crate::protocol::checksums::Answered;
 use crate::protocol::common::{Call, checked_id, content_headers, guard, lease_duration};
 use crate::protocol::reply::Reply;
 use crate::protocol::request::Request;
@@ -47,7 +48,7 @@ pub(super) fn append(call: &mut Call<'_>) -> Result<Reply> {
     let lease = lease_with_write(request, flushes)?;
     let guard = guard(request)?;
     let path = request.store_path()?;
-    let (body, echoed) = call.store_body()?;
+    let (body, sums) = call.store_body(Answered::Sent)?;
     let end = position.saturating_add(body.length);
     let before = if flushes { None } else { lease.as_ref() };
     call.store.append(
@@ -59,10 +60,7 @@ pub(super) fn append(call: &mut Call<'_>) -> Result<Reply> {
         &guard,
         before,
     )?;
-    let mut reply = Reply::new(202).with("x-ms-request-server-encrypted", "true");
-    for (name, value) in echoed {
-        reply.set(name, value);
-    }
+    let mut reply = sums.answer(Reply::new(202).with("x-ms-request-server-encrypted", "true"));
     if lease == Some(LeaseWithWrite::AutoRenew) {
         reply.set("x-ms-lease-renewed", "true");
     }

@@ -1,0 +1,144 @@
+//! What both protocols have in common.
+
+use std::collections::BTreeMap;
+
+use crate::client::{Lake, Port};
+
+#[test]
+fn each_port_takes_both_protocols() {
+    let lake = Lake::new();
+    lake.signed(Port::Blob, "PUT", "/raw?resource=filesystem", &[], b"")
+        .expect(201);
+    lake.signed(Port::Blob, "PUT", "/raw/a?resource=directory", &[], b"")
+        .expect(201);
+    let blob = [("x-ms-blob-type", "BlockBlob")];
+    lake.signed(Port::Dfs, "PUT", "/raw/a/f", &blob, b"abc")
+        .expect(201);
+    for port in [Port::Blob, Port::Dfs] {
+        let target = "/raw?restype=container&comp=list";
+        assert!(
+            lake.signed(port, "GET", target, &[], b"")
+                .expect(200)
+                .text()
+                .contains("<Name>a/f</Name>")
+        );
+        let target = "/raw?resource=filesystem&recursive=true";
+        let listed = lake
+            .signed(port, "GET", target, &[], b"")
+            .expect(200)
+            .json();
+        assert_eq!(listed["paths"][1]["name"], "a/f");
+        // A bare GET is answered with the headers of both.
+        let read = lake.signed(port, "GET", "/raw/a/f", &[], b"").expect(200);
+        assert_eq!(read.header("x-ms-blob-type"), "BlockBlob");
+        assert_eq!(read.header("x-ms-resource-type"), "file");
+    }
+}
+
+#[test]
+fn errors_have_the_form_of_their_protocol() {
+    let lake = Lake::with_raw();
+    let dfs = lake
+        .dfs("GET", "/raw/missing", &[], b"")
+        .expect_error(404, "PathNotFound");
+    assert_eq!(dfs.header("content-type"), "application/json;charset=utf-8");
+    let error = &dfs.json()["error"];
+    assert_eq!(error["code"], "PathNotFound");
+    let message = error["message"].as_str().unwrap();
+    assert!(
+        message.contains("RequestId:") && message.contains("Time:"),
+        "{message}"
+    );
+    assert!(message.contains(dfs.header("x-ms-request-id")));
+
+    let blob = lake
+        .blob("GET", "/raw/missing", &[], b"")
+        .expect_error(404, "BlobNotFound");
+    assert_eq!(blob.header("content-type"), "application/xml");
+    assert_eq!(blob.element("Code"), "BlobNotFound");
+    assert!(blob.element("Message").contains("RequestId:"));
+
+    let head = lake
+        .blob("HEAD", "/raw/missing", &[], b"")
+        .expect_error(404, "BlobNotFound");
+    assert!(head.body.is_empty() && head.header("content-type").is_empty());
+}
+
+#[test]
+fn every_answer_has_a_request_id_the_version_and_the_clients_own_id() {
+    let lake = Lake::with_raw();
+    let headers = [
+        ("x-ms-client-request-id", "mine"),
+        ("x-ms-version", "2021-12-02"),
+    ];
+    for (target, status) in [
+        ("/raw?resource=filesystem", 200),
+        ("/missing?resource=filesystem", 404),
+    ] {
+        let answer = lake.dfs("HEAD", target, &headers, b"").expect(status);
+        assert_eq!(answer.header("x-ms-version"), "2021-12-02");
+        assert_eq!(answer.header("x-ms-client-request-id"), "mine");
+        assert_eq!(answer.header("x-ms-request-id").len(), 36);
+        assert!(!answer.header("date").is_empty());
+    }
+}
+
+#[test]
+fn versions_that_are_none_or_too_old_are_refused() {
+    let lake = Lake::with_raw();
+    for version in ["tomorrow", "2010-01-01"] {
+        let answer = lake.dfs(
+            "HEAD",
+            "/raw?resource=filesystem",
+            &[("x-ms-version", version)],
+            b"",
+        );
+        assert_eq!(answer.status, 400, "{version}");
+    }
+    lake.dfs(
+        "HEAD",
+        "/raw?resource=filesystem",
+        &[("x-ms-version", "2099-01-01")],
+        b"",
+    )
+    .expect(200);
+}
+
+#[test]
+fn the_account_may_stand_in_the_host() {
+    let lake = Lake::new();
+    let port = lake.address(Port::Dfs).port();
+    for host in [
+        "devstoreaccount1.dfs.localhost",
+        "devstoreaccount1.blob.localhost",
+    ] {
+        let mut headers = BTreeMap::new();
+        headers.insert("host".to_owned(), format!("{host}:{port}"));
+        let answer = lake.send(Port::Dfs, "GET", "/raw/x", &headers, b"");
+        // The account was found: what is missing is a signature, not the account.
+        assert_eq!(answer.status, 401, "{host}: {}", answer.code());
+    }
+}
+
+#[test]
+fn what_is_no_request_of_the_service_is_answered_and_ends_nothing() {
+    let lake = Lake::with_raw();
+    lake.dfs("PATCH", "/raw/f?action=dance", &[], b"")
+        .expect(400);
+    lake.dfs("PATCH", "/raw/f?action=append&position=minus", &[], b"")
+        .expect(400);
+    lake.dfs(
+        "GET",
+        "/raw?resource=filesystem&recursive=true&maxResults=0",
+        &[],
+        b"",
+    )
+    .expect(400);
+    lake.blob("PUT", "/raw/f", &[], b"x").expect(400);
+    lake.blob("PUT", "/raw/f?comp=blocklist", &[], b"<BlockList><Latest>")
+        .expect(400);
+    lake.blob("PUT", "/raw/f?comp=nothing", &[], b"")
+        .expect_error(501, "NotImplemented");
+    lake.dfs("HEAD", "/raw?resource=filesystem", &[], b"")
+        .expect(200);
+}

@@ -1,0 +1,215 @@
+//! The DFS protocol: filesystems and paths.
+
+use crate::client::Lake;
+
+#[test]
+fn a_filesystem_is_created_listed_described_and_deleted() {
+    let lake = Lake::new();
+    let created = lake
+        .dfs(
+            "PUT",
+            "/raw?resource=filesystem",
+            &[("x-ms-properties", "team=c3BhcnJvdw==")],
+            b"",
+        )
+        .expect(201);
+    assert_eq!(created.header("x-ms-namespace-enabled"), "true");
+    assert!(created.header("etag").starts_with("\"0x8D"));
+    lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
+        .expect_error(409, "FilesystemAlreadyExists");
+    let told = lake
+        .dfs("HEAD", "/raw?resource=filesystem", &[], b"")
+        .expect(200);
+    assert_eq!(told.header("x-ms-properties"), "team=c3BhcnJvdw==");
+    let listed = lake
+        .dfs("GET", "/?resource=account", &[], b"")
+        .expect(200)
+        .json();
+    assert_eq!(listed["filesystems"][0]["name"], "raw");
+    lake.dfs("DELETE", "/raw?resource=filesystem", &[], b"")
+        .expect(202);
+    lake.dfs("HEAD", "/raw?resource=filesystem", &[], b"")
+        .expect_error(404, "FilesystemNotFound");
+    lake.dfs("PUT", "/No?resource=filesystem", &[], b"")
+        .expect(400);
+}
+
+#[test]
+fn a_file_is_appended_flushed_and_read() {
+    let lake = Lake::with_raw();
+    lake.dfs("PUT", "/raw/a/b.txt?resource=file", &[], b"")
+        .expect(201);
+    // Appended out of order; a file has its bytes when they are flushed.
+    lake.dfs(
+        "PATCH",
+        "/raw/a/b.txt?action=append&position=6",
+        &[],
+        b"world",
+    )
+    .expect(202);
+    lake.dfs(
+        "PATCH",
+        "/raw/a/b.txt?action=append&position=0",
+        &[],
+        b"hello ",
+    )
+    .expect(202);
+    assert_eq!(
+        lake.dfs("HEAD", "/raw/a/b.txt", &[], b"")
+            .expect(200)
+            .header("content-length"),
+        "0"
+    );
+    let flushed = lake
+        .dfs("PATCH", "/raw/a/b.txt?action=flush&position=11", &[], b"")
+        .expect(200);
+    let read = lake.dfs("GET", "/raw/a/b.txt", &[], b"").expect(200);
+    assert_eq!(read.text(), "hello world");
+    assert_eq!(read.header("etag"), flushed.header("etag"));
+    assert_eq!(read.header("x-ms-resource-type"), "file");
+    assert_eq!(read.header("accept-ranges"), "bytes");
+}
+
+#[test]
+fn a_flush_with_a_gap_is_refused_and_changes_nothing() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/f", b"abc");
+    lake.dfs("PATCH", "/raw/f?action=append&position=5", &[], b"x")
+        .expect(202);
+    lake.dfs("PATCH", "/raw/f?action=flush&position=6", &[], b"")
+        .expect_error(400, "InvalidFlushPosition");
+    assert_eq!(
+        lake.dfs("GET", "/raw/f", &[], b"").expect(200).text(),
+        "abc"
+    );
+}
+
+#[test]
+fn a_create_replaces_unless_a_condition_says_no() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/f", b"abc");
+    lake.dfs(
+        "PUT",
+        "/raw/f?resource=file",
+        &[("if-none-match", "*")],
+        b"",
+    )
+    .expect_error(409, "PathAlreadyExists");
+    lake.dfs("PUT", "/raw/f?resource=file", &[], b"")
+        .expect(201);
+    assert_eq!(lake.dfs("GET", "/raw/f", &[], b"").expect(200).text(), "");
+    // A file cannot become a directory, nor have something below it.
+    lake.dfs("PUT", "/raw/f?resource=directory", &[], b"")
+        .expect_error(409, "PathConflict");
+    lake.dfs("PUT", "/raw/f/g?resource=file", &[], b"")
+        .expect_error(409, "PathConflict");
+}
+
+#[test]
+fn a_directory_is_renamed_with_all_that_is_below_it() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/a/b/c.txt", b"c");
+    let before = lake.dfs("HEAD", "/raw/a/b/c.txt", &[], b"").expect(200);
+    lake.dfs("PUT", "/raw/z", &[("x-ms-rename-source", "/raw/a")], b"")
+        .expect(201);
+    lake.dfs("HEAD", "/raw/a", &[], b"").expect(404);
+    let after = lake.dfs("GET", "/raw/z/b/c.txt", &[], b"").expect(200);
+    assert_eq!(after.text(), "c");
+    for name in ["etag", "last-modified", "x-ms-creation-time"] {
+        assert_eq!(after.header(name), before.header(name), "{name}");
+    }
+}
+
+#[test]
+fn renames_that_cannot_be_are_refused() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/a/b", b"");
+    lake.file("/raw/full/x", b"");
+    let rename = |from: &str, to: &str, headers: &[(&str, &str)]| {
+        let headers = [&[("x-ms-rename-source", from)], headers].concat();
+        lake.dfs("PUT", to, &headers, b"")
+    };
+    rename("/raw/missing", "/raw/z", &[]).expect_error(404, "SourcePathNotFound");
+    rename("/raw/a", "/raw/a/b/c", &[]).expect_error(409, "InvalidRenameSourcePath");
+    rename("/raw/a/b", "/raw/nowhere/b", &[])
+        .expect_error(404, "RenameDestinationParentPathNotFound");
+    rename(
+        "/raw/a",
+        "/raw/full",
+        &[("x-ms-source-if-match", "\"0x1\"")],
+    )
+    .expect_error(412, "SourceConditionNotMet");
+    // A file goes into a directory under its own name, as rename(2) of HDFS has it.
+    let answer = rename("/raw/full/x", "/raw/a/b", &[("if-none-match", "*")]);
+    answer.expect_error(409, "PathAlreadyExists");
+}
+
+#[test]
+fn a_directory_is_deleted_only_with_what_is_in_it() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/a/b/c", b"");
+    lake.dfs("DELETE", "/raw/a?recursive=false", &[], b"")
+        .expect_error(409, "DirectoryNotEmpty");
+    lake.dfs("DELETE", "/raw/a?recursive=true", &[], b"")
+        .expect(200);
+    lake.dfs("HEAD", "/raw/a/b/c", &[], b"")
+        .expect_error(404, "PathNotFound");
+    lake.dfs("DELETE", "/raw/a?recursive=true", &[], b"")
+        .expect_error(404, "PathNotFound");
+}
+
+#[test]
+fn properties_and_access_control_are_set_and_told() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/f", b"abc");
+    lake.dfs(
+        "PATCH",
+        "/raw/f?action=setProperties",
+        &[("x-ms-properties", "k=dg==")],
+        b"",
+    )
+    .expect(200);
+    let told = lake.dfs("HEAD", "/raw/f", &[], b"").expect(200);
+    assert_eq!(told.header("x-ms-properties"), "k=dg==");
+    assert_eq!(told.header("x-ms-permissions"), "rw-r-----");
+    lake.dfs(
+        "PATCH",
+        "/raw/f?action=setAccessControl",
+        &[("x-ms-permissions", "0750")],
+        b"",
+    )
+    .expect(200);
+    let told = lake
+        .dfs("HEAD", "/raw/f?action=getAccessControl", &[], b"")
+        .expect(200);
+    assert_eq!(told.header("x-ms-permissions"), "rwxr-x---");
+    assert_eq!(told.header("x-ms-acl"), "user::rwx,group::r-x,other::---");
+    assert_eq!(told.header("x-ms-owner"), "$superuser");
+}
+
+#[test]
+fn names_are_bytes_of_utf_8_and_nest_63_deep() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/%C3%BC%20%F0%9F%98%80%2Bplus/%25", b"text");
+    let listed = lake
+        .dfs("GET", "/raw?resource=filesystem&recursive=true", &[], b"")
+        .expect(200)
+        .json();
+    let names: Vec<_> = listed["paths"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(names, ["ü 😀+plus", "ü 😀+plus/%"]);
+    let deep = vec!["d"; 63].join("/");
+    lake.dfs("PUT", &format!("/raw/{deep}?resource=directory"), &[], b"")
+        .expect(201);
+    lake.dfs(
+        "PUT",
+        &format!("/raw/{deep}/d?resource=directory"),
+        &[],
+        b"",
+    )
+    .expect(400);
+}

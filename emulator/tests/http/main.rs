@@ -1,0 +1,9 @@
+//! The protocols as they are on the wire, over real sockets.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod blob;
+mod both;
+mod client;
+mod dfs;
+mod listing;
