@@ -115,7 +115,6 @@ impl ServerArgs {
             bind: self.bind,
             blob_port: self.blob_port,
             dfs_port: self.dfs_port,
-            ..ServerOptions::default()
         };
         Server::start(data.store()?, options).with_context(|| {
             format!(
