@@ -31,7 +31,7 @@ fn a_row_is_written_as_the_service_writes_it() {
         receipt.last_version
     );
     let text = world.text(&path);
-    assert_eq!(text.replace("\r\n", "\n"), expected);
+    assert_eq!(text, expected);
 }
 
 #[test]

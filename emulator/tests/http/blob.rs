@@ -225,6 +225,112 @@ fn a_blob_and_a_file_are_one_thing() {
 }
 
 #[test]
+fn an_empty_blob_with_a_directorys_mark_or_a_slash_is_a_directory() {
+    let lake = Lake::with_raw();
+    let marked = [BLOCK_BLOB, ("x-ms-meta-hdi_isfolder", "true")];
+    lake.blob("PUT", "/raw/marked", &marked, b"").expect(201);
+    lake.blob("PUT", "/raw/slash/", &[BLOCK_BLOB], b"")
+        .expect(201);
+    for path in ["/raw/marked", "/raw/slash"] {
+        let told = lake.dfs("HEAD", path, &[], b"").expect(200);
+        assert_eq!(told.header("x-ms-resource-type"), "directory", "{path}");
+    }
+}
+
+#[test]
+fn blocks_are_refused_on_a_file_that_dfs_wrote() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/f", b"abc");
+    let target = format!("/raw/f?comp=block&blockid={}", block_id(1));
+    lake.blob("PUT", &target, &[], b"x")
+        .expect_error(409, "BlobOperationNotSupported");
+    lake.blob("PUT", "/raw/f", &[BLOCK_BLOB], b"whole")
+        .expect(201);
+    lake.blob("PUT", &target, &[], b"x").expect(201);
+}
+
+#[test]
+fn the_etag_changes_with_content_and_properties_and_not_with_tags_tier_or_lease() {
+    let lake = Lake::with_raw();
+    lake.blob("PUT", "/raw/f", &[BLOCK_BLOB], b"abc")
+        .expect(201);
+    let etag = || {
+        lake.blob("HEAD", "/raw/f", &[], b"")
+            .expect(200)
+            .header("etag")
+            .to_owned()
+    };
+    let mut last = etag();
+    let tags = b"<Tags><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tags>";
+    lake.blob("PUT", "/raw/f?comp=tags", &[], tags).expect(204);
+    lake.blob(
+        "PUT",
+        "/raw/f?comp=tier",
+        &[("x-ms-access-tier", "Cool")],
+        b"",
+    )
+    .expect(200);
+    let lease = [
+        ("x-ms-lease-action", "acquire"),
+        ("x-ms-lease-duration", "-1"),
+    ];
+    let lease = lake
+        .blob("PUT", "/raw/f?comp=lease", &lease, b"")
+        .expect(201);
+    assert_eq!(etag(), last);
+    let id = lease.header("x-ms-lease-id").to_owned();
+    let release = [("x-ms-lease-action", "release"), ("x-ms-lease-id", &id)];
+    lake.blob("PUT", "/raw/f?comp=lease", &release, b"")
+        .expect(200);
+    assert_eq!(etag(), last);
+    let mut changed = |what: &str| {
+        let now = etag();
+        assert_ne!(now, last, "{what}");
+        last = now;
+    };
+    lake.blob("PUT", "/raw/f?comp=metadata", &[("x-ms-meta-k", "v")], b"")
+        .expect(200);
+    changed("metadata");
+    lake.dfs(
+        "PATCH",
+        "/raw/f?action=setAccessControl",
+        &[("x-ms-permissions", "0600")],
+        b"",
+    )
+    .expect(200);
+    changed("access control");
+    lake.blob("PUT", "/raw/f", &[BLOCK_BLOB], b"def")
+        .expect(201);
+    changed("content");
+}
+
+#[test]
+fn a_lease_keeps_others_from_writing() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/f", b"abc");
+    let acquire = [
+        ("x-ms-lease-action", "acquire"),
+        ("x-ms-lease-duration", "15"),
+        (
+            "x-ms-proposed-lease-id",
+            "8f14e45f-ceea-4672-a1b0-3c1d2e4f5a6b",
+        ),
+    ];
+    lake.blob("PUT", "/raw/f?comp=lease", &acquire, b"")
+        .expect(201);
+    lake.dfs("DELETE", "/raw/f", &[], b"")
+        .expect_error(412, "LeaseIdMissing");
+    lake.blob("PUT", "/raw/f?comp=metadata", &[("x-ms-meta-k", "v")], b"")
+        .expect_error(412, "LeaseIdMissing");
+    let holder = [("x-ms-lease-id", "8f14e45f-ceea-4672-a1b0-3c1d2e4f5a6b")];
+    assert_eq!(
+        lake.dfs("GET", "/raw/f", &[], b"").expect(200).text(),
+        "abc"
+    );
+    lake.dfs("DELETE", "/raw/f", &holder, b"").expect(200);
+}
+
+#[test]
 fn a_copy_within_the_account_is_done_at_once() {
     let lake = Lake::with_raw();
     lake.blob("PUT", "/raw/f", &[BLOCK_BLOB, ("x-ms-meta-k", "v")], b"abc")

@@ -139,7 +139,8 @@ fn renames_that_cannot_be_are_refused() {
         &[("x-ms-source-if-match", "\"0x1\"")],
     )
     .expect_error(412, "SourceConditionNotMet");
-    // A file goes into a directory under its own name, as rename(2) of HDFS has it.
+    lake.file("/raw/b/y", b"");
+    rename("/raw/b", "/raw/full", &[]).expect_error(409, "PathAlreadyExists");
     let answer = rename("/raw/full/x", "/raw/a/b", &[("if-none-match", "*")]);
     answer.expect_error(409, "PathAlreadyExists");
 }

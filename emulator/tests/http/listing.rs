@@ -106,6 +106,18 @@ fn blobs_come_in_the_same_order_with_prefixes_and_folders() {
 }
 
 #[test]
+fn only_a_slash_is_a_delimiter() {
+    let lake = lake();
+    lake.blob(
+        "GET",
+        "/raw?restype=container&comp=list&delimiter=-",
+        &[],
+        b"",
+    )
+    .expect(400);
+}
+
+#[test]
 fn a_list_can_start_from_a_name() {
     let lake = lake();
     assert_eq!(
