@@ -118,7 +118,7 @@ fn add(args: &AddArgs, session: &Session<'_>) -> Result<()> {
     for schema in schemas {
         let added = Added {
             table: schema.name().to_owned(),
-            columns: schema.attributes().len(),
+            columns: schema.csv_columns(),
             change_tracking: schema.change_tracking(),
         };
         let options = TableOptions {

@@ -52,7 +52,7 @@ pub enum SyncMode {
     /// Before it: nothing acknowledged is lost, whatever happens to the machine.
     #[default]
     Always,
-    /// At most [`GROUP_SYNC_INTERVAL_MS`](crate::store::GROUP_SYNC_INTERVAL_MS) after it: a power cut may take the
+    /// At most [`GROUP_SYNC_INTERVAL_MS`] after it: a power cut may take the
     /// last moments, a crash of the process nothing.
     Group,
     /// When the operating system likes: a power cut may take minutes and leave the folder unusable.

@@ -54,7 +54,7 @@ impl Environment {
             Some(TableStatus {
                 name: name.clone(),
                 change_tracking: schema.change_tracking(),
-                columns: schema.attributes().len() + 3,
+                columns: schema.csv_columns(),
                 rows: partitions.values().map(|p| p.rows).sum(),
                 bytes: partitions.values().map(|p| p.bytes).sum(),
                 partitions: partitions.len(),

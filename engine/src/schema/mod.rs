@@ -62,6 +62,11 @@ impl TableSchema {
         &self.attributes
     }
 
+    /// How many columns the CSV of an in-place table has, the system columns included.
+    pub fn csv_columns(&self) -> usize {
+        SYSTEM_COLUMNS.len() + self.attributes.len()
+    }
+
     /// The place of an attribute in [`attributes`](Self::attributes).
     pub fn position(&self, name: &str) -> Option<usize> {
         self.by_name.get(name).copied()

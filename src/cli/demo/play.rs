@@ -102,7 +102,7 @@ impl Scene<'_> {
         ))?;
         for table in lakestage_fixtures::tables() {
             let schema = TableSchema::from_json(table.schema_json)?;
-            let columns = schema.attributes().len() + 3;
+            let columns = schema.csv_columns();
             let tracked = schema.change_tracking();
             self.environment
                 .create_table(schema, TableOptions::default())?;
