@@ -40,11 +40,7 @@ struct Args {
 }
 
 fn open(folder: &Path) -> Environment {
-    let settings = EnvironmentSettings {
-        name: "bench".into(),
-        organization: "org1".into(),
-        date_time_format: Default::default(),
-    };
+    let settings = EnvironmentSettings::new("bench", "org1");
     let environment = Environment::create(folder, settings).unwrap();
     let schema = TableSchema::from_json(TASK).unwrap();
     environment

@@ -78,11 +78,7 @@ fn bytes_on_disk(folder: &Path) -> u64 {
 fn main() {
     let args = Args::parse();
     let folder = tempfile::tempdir_in(".").unwrap();
-    let settings = EnvironmentSettings {
-        name: "bench".into(),
-        organization: "org1".into(),
-        date_time_format: Default::default(),
-    };
+    let settings = EnvironmentSettings::new("bench", "org1");
     let environment = Environment::create(&folder.path().join("environment"), settings).unwrap();
     let schema = TableSchema::from_json(TASK).unwrap();
     environment
@@ -94,15 +90,9 @@ fn main() {
     };
     let store = Store::open(store).unwrap();
     let lake = EmulatorLake::new(&store, DEFAULT_ACCOUNT_NAME, &environment.filesystem_name());
-    let link = NewLink {
-        name: "lake".into(),
-        lake: "emulator".into(),
-        endpoint: "https://bench.dfs.core.windows.net:443".into(),
-        tables: vec![LinkTableOptions {
-            table: "task".into(),
-            ..Default::default()
-        }],
-    };
+    let tables = vec![LinkTableOptions::of("task")];
+    let endpoint = "https://bench.dfs.core.windows.net:443";
+    let link = NewLink::new("lake", "emulator", endpoint, tables);
     environment.create_link(&lake, &link).unwrap();
     let mut dice = Dice::new(5);
     let ids: Vec<String> = (0..args.rows).map(|_| dice.id()).collect();

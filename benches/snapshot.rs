@@ -46,11 +46,7 @@ struct Bench {
 
 impl Bench {
     fn new(folder: &Path, rows: usize) -> Self {
-        let settings = EnvironmentSettings {
-            name: "bench".into(),
-            organization: "org1".into(),
-            date_time_format: Default::default(),
-        };
+        let settings = EnvironmentSettings::new("bench", "org1");
         let environment = Environment::create(&folder.join("environment"), settings).unwrap();
         let schema = TableSchema::from_json(TASK).unwrap();
         environment
@@ -62,15 +58,9 @@ impl Bench {
         };
         let store = Store::open(store).unwrap();
         let lake = EmulatorLake::new(&store, DEFAULT_ACCOUNT_NAME, &environment.filesystem_name());
-        let link = NewLink {
-            name: "lake".into(),
-            lake: "emulator".into(),
-            endpoint: "https://bench.dfs.core.windows.net:443".into(),
-            tables: vec![LinkTableOptions {
-                table: "task".into(),
-                ..Default::default()
-            }],
-        };
+        let tables = vec![LinkTableOptions::of("task")];
+        let endpoint = "https://bench.dfs.core.windows.net:443";
+        let link = NewLink::new("lake", "emulator", endpoint, tables);
         environment.create_link(&lake, &link).unwrap();
         let mut dice = Dice::new(7);
         let ids = (0..rows).map(|_| dice.id()).collect();

@@ -36,6 +36,46 @@ pub struct EnvironmentSettings {
     /// How date-times other than `createdon` are written.
     #[serde(default)]
     pub date_time_format: DateTimeFormat,
+    /// What each row of a CSV file ends with.
+    #[serde(default)]
+    pub line_end: LineEnd,
+}
+
+impl EnvironmentSettings {
+    /// The settings that an environment has unless it is told otherwise.
+    pub fn new(name: &str, organization: &str) -> Self {
+        EnvironmentSettings {
+            name: name.to_owned(),
+            organization: organization.to_owned(),
+            date_time_format: DateTimeFormat::default(),
+            line_end: LineEnd::default(),
+        }
+    }
+
+    /// What the filesystem of a linked lake is called.
+    pub(crate) fn filesystem_name(&self) -> String {
+        format!("dataverse-{}-{}", self.name, self.organization)
+    }
+}
+
+/// What each row of a CSV file ends with. No public source tells which the service writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LineEnd {
+    /// A line feed.
+    #[default]
+    Lf,
+    /// A carriage return and a line feed.
+    CrLf,
+}
+
+impl LineEnd {
+    pub(crate) fn bytes(self) -> &'static [u8] {
+        match self {
+            LineEnd::Lf => b"\n",
+            LineEnd::CrLf => b"\r\n",
+        }
+    }
 }
 
 /// Everything about an environment but its rows.

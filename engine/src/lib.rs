@@ -9,11 +9,7 @@
 //! };
 //!
 //! # fn main() -> lakestage_engine::Result<()> {
-//! let settings = EnvironmentSettings {
-//!     name: "contoso".into(),
-//!     organization: "org1".into(),
-//!     date_time_format: Default::default(),
-//! };
+//! let settings = EnvironmentSettings::new("contoso", "org1");
 //! let environment = Environment::create(Path::new("data"), settings)?;
 //! let schema = TableSchema::from_json(
 //!     r#"{"name": "task", "primaryKey": "taskid", "columns": [
@@ -33,12 +29,9 @@
 //! let receipt = transaction.commit()?; // survives a power cut from here on
 //!
 //! let lake = FolderLake::new(Path::new("lake"), &environment.filesystem_name());
-//! environment.create_link(&lake, &NewLink {
-//!     name: "local".into(),
-//!     lake: "folder:lake".into(),
-//!     endpoint: "https://contoso.dfs.core.windows.net:443".into(),
-//!     tables: vec![LinkTableOptions { table: "task".into(), ..Default::default() }],
-//! })?;
+//! let tables = vec![LinkTableOptions::of("task")];
+//! let endpoint = "https://contoso.dfs.core.windows.net:443";
+//! environment.create_link(&lake, &NewLink::new("local", "folder:lake", endpoint, tables))?;
 //! let snapshot = environment.snapshot("local", &lake)?;
 //! assert_eq!(snapshot.version, receipt.last_version);
 //! # Ok(())
@@ -64,7 +57,7 @@ mod schema;
 mod tail;
 mod value;
 
-pub use catalog::EnvironmentSettings;
+pub use catalog::{EnvironmentSettings, LineEnd};
 pub use clock::{Clock, ManualClock, SystemClock, TICKS_PER_SECOND, Ticks};
 pub use compaction::{DeletePartition, Granularity, Layout, Mode};
 pub use environment::{
@@ -75,7 +68,7 @@ pub use ingest::{Ingest, IngestFormat, IngestOptions, IngestProgress, IngestRepo
 pub use journal::{Commit, Journal, MemoryJournal, Receipt, SledJournal};
 pub use lake::{FolderLake, Lake, LakeEntry, Part};
 pub use link::{LinkStatus, LinkTableOptions, LinkTableStatus, NewLink};
-pub use publish::SnapshotReport;
+pub use publish::{ModelSettings, PartitionNames, SnapshotReport};
 pub use schema::{
     Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, TableSchema,
 };

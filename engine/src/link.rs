@@ -10,6 +10,7 @@ use crate::compaction::{DeletePartition, Granularity, Layout, Mode};
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
+use crate::publish::ModelSettings;
 
 /// A link as a person asks for it.
 #[derive(Debug, Clone)]
@@ -21,8 +22,33 @@ pub struct NewLink {
     /// What locations in `model.json` start with, such as
     /// `https://contoso.dfs.core.windows.net:443`.
     pub endpoint: String,
+    /// How `model.json` says what no source settles.
+    pub model: ModelSettings,
     /// The tables.
     pub tables: Vec<LinkTableOptions>,
+}
+
+impl NewLink {
+    /// A link with the settings that it has unless it is told otherwise.
+    pub fn new(name: &str, lake: &str, endpoint: &str, tables: Vec<LinkTableOptions>) -> Self {
+        NewLink {
+            name: name.to_owned(),
+            lake: lake.to_owned(),
+            endpoint: endpoint.to_owned(),
+            model: ModelSettings::default(),
+            tables,
+        }
+    }
+}
+
+impl LinkTableOptions {
+    /// A table with the options that follow from it.
+    pub fn of(table: &str) -> Self {
+        LinkTableOptions {
+            table: table.to_owned(),
+            ..LinkTableOptions::default()
+        }
+    }
 }
 
 /// How one table is linked. What is not said follows the table: in-place where it has `createdon`,
@@ -45,6 +71,8 @@ pub(crate) struct LinkEntry {
     pub lake: String,
     pub endpoint: String,
     pub filesystem: String,
+    #[serde(default)]
+    pub model: ModelSettings,
     pub tables: BTreeMap<String, LinkTable>,
     /// The number in the names of the last snapshot's files: Unix seconds, always rising.
     pub last_snapshot_s: i64,
@@ -84,6 +112,9 @@ pub(crate) struct Pending {
     pub link: LinkEntry,
     /// The files that are only there for it.
     pub files: Vec<String>,
+    /// The near-real-time files that go once it is visible, because their partitions are gone.
+    #[serde(default)]
+    pub removed: Vec<String>,
 }
 
 /// A link in numbers.
@@ -130,10 +161,7 @@ impl Environment {
     /// The name of the filesystem that this environment is linked to:
     /// `dataverse-<environment>-<organization>`.
     pub fn filesystem_name(&self) -> String {
-        let settings = self.settings();
-        let name = format!("dataverse-{}-{}", settings.name, settings.organization);
-        // A filesystem's name has 63 characters at most.
-        name.chars().take(63).collect()
+        self.state().catalog.settings.filesystem_name()
     }
 
     /// Links tables to a lake: creates the filesystem and a folder a table.
@@ -160,6 +188,9 @@ impl Environment {
         if tables.is_empty() {
             return Err(Error::invalid("a link needs at least one table"));
         }
+        for name in tables.keys() {
+            new.model.check(state.table(name)?.plan.schema())?;
+        }
         let filesystem = self.filesystem_name();
         refuse_shared(&state.catalog, new, &filesystem)?;
         prepare(lake, tables.keys())?;
@@ -170,6 +201,7 @@ impl Environment {
             lake: new.lake.clone(),
             endpoint: new.endpoint.trim_end_matches('/').to_owned(),
             filesystem,
+            model: new.model,
             tables,
             last_snapshot_s: 0,
             last_version: 0,

@@ -17,11 +17,7 @@ const ACKNOWLEDGED: &str = "acknowledged-to-the-caller";
 const COMMITS: usize = 5;
 
 fn commit_under_trace(folder: &Path) {
-    let settings = EnvironmentSettings {
-        name: "contoso".into(),
-        organization: "org1".into(),
-        date_time_format: Default::default(),
-    };
+    let settings = EnvironmentSettings::new("contoso", "org1");
     let environment = Environment::create(&folder.join("environment"), settings).unwrap();
     let schema = TableSchema::from_json(
         r#"{"name": "task", "primaryKey": "taskid", "columns": [

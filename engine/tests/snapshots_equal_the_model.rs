@@ -105,11 +105,7 @@ impl Harness {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at_unix_s(1_700_000_000));
-        let settings = EnvironmentSettings {
-            name: "test".into(),
-            organization: "org1".into(),
-            date_time_format: Default::default(),
-        };
+        let settings = EnvironmentSettings::new("test", "org1");
         let environment =
             Environment::create_with(&folder.path().join("env"), settings, clock.clone()).unwrap();
         for (table, granularity) in
@@ -149,12 +145,8 @@ impl Harness {
             table: table.into(),
             ..options(table)
         });
-        let new = NewLink {
-            name: link.into(),
-            lake: link.into(),
-            endpoint: "https://test.dfs.core.windows.net:443".into(),
-            tables: tables.into(),
-        };
+        let endpoint = "https://test.dfs.core.windows.net:443";
+        let new = NewLink::new(link, link, endpoint, tables.into());
         self.environment()
             .create_link(&self.lake(link), &new)
             .unwrap();

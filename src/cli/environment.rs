@@ -1,8 +1,8 @@
 //! `lakestage init`
 
 use anyhow::Result;
-use clap::Args;
-use lakestage_engine::{DateTimeFormat, EnvironmentSettings};
+use clap::{Args, ValueEnum};
+use lakestage_engine::{DateTimeFormat, EnvironmentSettings, LineEnd};
 use serde::Serialize;
 
 use super::output;
@@ -25,6 +25,18 @@ pub(crate) struct InitArgs {
     /// Write date-times with whole seconds instead of seven digits behind the point
     #[arg(long)]
     whole_seconds: bool,
+
+    /// What each row of a CSV file ends with
+    #[arg(long, value_enum, default_value_t = LineEndArg::Lf)]
+    line_end: LineEndArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LineEndArg {
+    /// A line feed
+    Lf,
+    /// A carriage return and a line feed
+    Crlf,
 }
 
 /// Which environment a command is about.
@@ -44,12 +56,15 @@ struct Created {
 
 pub(crate) fn run(args: &InitArgs, session: &Session<'_>) -> Result<()> {
     let settings = EnvironmentSettings {
-        name: args.name.clone(),
-        organization: args.organization.clone(),
         date_time_format: match args.whole_seconds {
             true => DateTimeFormat::Seconds,
             false => DateTimeFormat::Ticks,
         },
+        line_end: match args.line_end {
+            LineEndArg::Lf => LineEnd::Lf,
+            LineEndArg::Crlf => LineEnd::CrLf,
+        },
+        ..EnvironmentSettings::new(&args.name, &args.organization)
     };
     let environment = session.data.create_environment(settings)?;
     let created = Created {

@@ -4,10 +4,11 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use lakestage::LakeAddress;
 use lakestage_engine::{
-    DeletePartition, Environment, Granularity, LinkStatus, LinkTableOptions, Mode, NewLink,
+    DeletePartition, Environment, Granularity, LinkStatus, LinkTableOptions, Mode, ModelSettings,
+    NewLink, PartitionNames,
 };
 
 use super::environment::EnvironmentArg;
@@ -69,7 +70,47 @@ struct NewArgs {
     endpoint: Option<String>,
 
     #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
     environment: EnvironmentArg,
+}
+
+/// What no public source settles about the service's model.json.
+#[derive(Debug, Args)]
+struct ModelArgs {
+    /// How many digits model.json says that decimals have; the scale is the column's own
+    #[arg(long, value_name = "DIGITS", default_value_t = ModelSettings::default().decimal_precision)]
+    decimal_precision: u32,
+
+    /// What partitions are called in model.json
+    #[arg(long, value_enum, default_value_t = PartitionNamesArg::Partition)]
+    partition_names: PartitionNamesArg,
+
+    /// Leave Athena:PartitionMonth out of partitions by month
+    #[arg(long)]
+    no_month_annotation: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PartitionNamesArg {
+    /// As the partition, such as 2024
+    Partition,
+    /// As the snapshot file without its ending, such as 2024_1700000000
+    File,
+}
+
+impl From<&ModelArgs> for ModelSettings {
+    fn from(args: &ModelArgs) -> Self {
+        ModelSettings {
+            decimal_precision: args.decimal_precision,
+            partition_names: match args.partition_names {
+                PartitionNamesArg::Partition => PartitionNames::Partition,
+                PartitionNamesArg::File => PartitionNames::File,
+            },
+            month_annotation: !args.no_month_annotation,
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -87,10 +128,7 @@ impl FromStr for TableChoice {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut parts = text.split(',');
-        let mut options = LinkTableOptions {
-            table: parts.next().unwrap_or_default().to_owned(),
-            ..LinkTableOptions::default()
-        };
+        let mut options = LinkTableOptions::of(parts.next().unwrap_or_default());
         for part in parts {
             match part {
                 "mode=in-place" => options.mode = Some(Mode::InPlace),
@@ -132,14 +170,11 @@ fn new(args: &NewArgs, session: &Session<'_>) -> Result<()> {
     };
     let filesystem = environment.filesystem_name();
     let lake = session.data.lake(&to, &filesystem)?;
+    let endpoint = args.endpoint.clone();
+    let endpoint = endpoint.unwrap_or_else(|| default_endpoint(&to));
     let link = NewLink {
-        name: args.name.clone(),
-        lake: to.to_string(),
-        endpoint: args
-            .endpoint
-            .clone()
-            .unwrap_or_else(|| default_endpoint(&to)),
-        tables,
+        model: (&args.model).into(),
+        ..NewLink::new(&args.name, &to.to_string(), &endpoint, tables)
     };
     environment.create_link(&*lake, &link)?;
     let status = environment.link(&args.name)?;
@@ -160,10 +195,7 @@ fn absolute(session: &Session<'_>, folder: &std::path::Path) -> PathBuf {
 fn tracked_tables(environment: &Environment) -> Result<Vec<LinkTableOptions>> {
     let tables = environment.status()?.tables;
     let tracked = tables.into_iter().filter(|table| table.change_tracking);
-    let options = tracked.map(|table| LinkTableOptions {
-        table: table.name,
-        ..LinkTableOptions::default()
-    });
+    let options = tracked.map(|table| LinkTableOptions::of(&table.name));
     Ok(options.collect())
 }
 

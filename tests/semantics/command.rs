@@ -431,3 +431,20 @@ fn a_snapshot_into_a_plain_folder_is_there_as_files() {
     assert_eq!(text.lines().count(), 3);
     assert!(lake.join("dataverse-contoso-org1/model.json").is_file());
 }
+
+#[test]
+fn an_environment_whose_filesystem_name_would_be_too_long_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (name, organization) = ("e".repeat(30), "o".repeat(23));
+    let init = ["init", &name, "--organization", &organization];
+    let (code, _, error) = told(folder.path(), &init, "");
+    assert_eq!(code, 1);
+    assert!(error.contains("63"), "{error}");
+    let (code, out, _) = told(
+        folder.path(),
+        &["init", &name, "--organization", &organization[1..]],
+        "",
+    );
+    assert_eq!(code, 0);
+    assert!(out.contains(&format!("dataverse-{name}-{}", &organization[1..])));
+}

@@ -1,6 +1,8 @@
 //! The dialect and the columns of the CSV files.
 
-use crate::world::{START_UNIX_S, World, id};
+use lakestage_engine::{EnvironmentSettings, LineEnd};
+
+use crate::world::{START_UNIX_S, World, id, settings};
 
 const OWNER: &str = "8f14e45f-ceea-4672-a1b0-3c1d2e4f5a6b";
 
@@ -127,4 +129,44 @@ fn sink_times_are_the_times_of_the_commits() {
     let row = &world.rows("task")[0];
     assert_eq!(row["SinkCreatedOn"], "11/14/2023 10:13:20 PM");
     assert_eq!(row["SinkModifiedOn"], "11/14/2023 11:13:20 PM");
+}
+
+#[test]
+fn rows_end_with_a_line_feed_or_as_the_environment_says() {
+    for (line_end, end) in [(LineEnd::Lf, "\n"), (LineEnd::CrLf, "\r\n")] {
+        let world = World::with(EnvironmentSettings {
+            line_end,
+            ..settings()
+        });
+        world.link(&["task", "member"]);
+        for number in [1, 2, 3] {
+            world.put(
+                "task",
+                &[
+                    ("taskid", &id(number)),
+                    ("createdon", "2021-01-01"),
+                    ("notes", "a\nb\r\nc"),
+                    ("done", "true"),
+                ],
+            );
+            world.put("member", &[("memberid", &id(number))]);
+        }
+        world.snapshot();
+        // Rows that stand in a block already are merged with changed ones.
+        world.put("task", &[("taskid", &id(2)), ("subject", "b")]);
+        world.delete("member", 2);
+        world.snapshot();
+        for (table, rows) in [("task", 3), ("member", 4)] {
+            let path = &world.named(table)[0];
+            let text = world.text(path);
+            assert!(text.ends_with(end), "{path}");
+            assert_eq!(world.rows(table).len(), rows, "{table}");
+            let notes = text.matches("\"a\nb\r\nc\"").count();
+            let unquoted = text.replace("\"a\nb\r\nc\"", "");
+            assert_eq!(unquoted.matches('\n').count(), rows, "{table}");
+            assert_eq!(unquoted.matches(end).count(), rows, "{table}");
+            assert_eq!(notes, if table == "task" { 3 } else { 0 });
+            assert_eq!(unquoted.contains('\r'), line_end == LineEnd::CrLf);
+        }
+    }
 }

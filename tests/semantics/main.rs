@@ -6,6 +6,7 @@ mod support;
 
 mod command;
 mod csv;
+mod failing_lake;
 mod journal;
 mod lake;
 mod model;

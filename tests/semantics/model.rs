@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use lakestage_engine::{Granularity, LinkTableOptions, ModelSettings, PartitionNames};
+
 use crate::world::{START_UNIX_S, World};
 
 #[test]
@@ -93,4 +95,58 @@ fn partitions_are_named_without_the_number_and_located_by_endpoint_filesystem_an
         partition["annotations"],
         json!([{"name": "Athena:PartitionYear", "value": "2021"}])
     );
+}
+
+#[test]
+fn what_no_source_settles_about_model_json_is_a_setting() {
+    let settings = ModelSettings {
+        decimal_precision: 18,
+        partition_names: PartitionNames::File,
+        month_annotation: false,
+    };
+    let by_month = LinkTableOptions {
+        granularity: Some(Granularity::Month),
+        ..LinkTableOptions::of("task")
+    };
+    let annotations = |world: &World| world.entity("task")["partitions"][0]["annotations"].clone();
+    let year = json!({"name": "Athena:PartitionYear", "value": "2021"});
+    let month = json!({"name": "Athena:PartitionMonth", "value": "03"});
+
+    let world = World::new();
+    world
+        .try_link_with(settings, vec![by_month.clone()])
+        .unwrap();
+    world.task(1, 2021, "one");
+    world.snapshot();
+    let amount = &world.entity("task")["attributes"][10]["cdm:traits"][0];
+    assert_eq!(
+        amount["arguments"][0],
+        json!({"name": "precision", "value": 18})
+    );
+    let name = format!("2021-03_{}", START_UNIX_S + 1);
+    assert_eq!(world.entity("task")["partitions"][0]["name"], name);
+    assert_eq!(annotations(&world), json!([year]));
+
+    let world = World::new();
+    world.try_link(vec![by_month]).unwrap();
+    world.task(1, 2021, "one");
+    world.snapshot();
+    assert_eq!(world.entity("task")["partitions"][0]["name"], "2021-03");
+    assert_eq!(annotations(&world), json!([year, month]));
+}
+
+#[test]
+fn a_decimal_precision_that_a_column_does_not_fit_into_is_refused() {
+    for (decimal_precision, said) in [(0, "1 to 38"), (39, "1 to 38"), (3, "column amount")] {
+        let world = World::new();
+        let settings = ModelSettings {
+            decimal_precision,
+            ..ModelSettings::default()
+        };
+        let error = world
+            .try_link_with(settings, vec![LinkTableOptions::of("task")])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(said), "{error}");
+    }
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use lakestage_engine::{
-    Environment, EnvironmentSettings, FolderLake, Lake, LinkTableOptions, ManualClock, NewLink,
-    Receipt, Result, SnapshotReport, TableOptions, TableSchema, Value, Write,
+    Environment, EnvironmentSettings, FolderLake, Lake, LinkTableOptions, ManualClock,
+    ModelSettings, NewLink, Receipt, Result, SnapshotReport, TableOptions, TableSchema, Value,
+    Write,
 };
 use tempfile::TempDir;
 
@@ -40,11 +41,7 @@ pub struct World {
 }
 
 pub fn settings() -> EnvironmentSettings {
-    EnvironmentSettings {
-        name: "contoso".into(),
-        organization: "org1".into(),
-        date_time_format: Default::default(),
-    }
+    EnvironmentSettings::new("contoso", "org1")
 }
 
 /// An id that sorts by its number.
@@ -54,10 +51,14 @@ pub fn id(number: u32) -> String {
 
 impl World {
     pub fn new() -> Self {
+        Self::with(settings())
+    }
+
+    pub fn with(settings: EnvironmentSettings) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at_unix_s(START_UNIX_S));
         let path = folder.path().join("environment");
-        let environment = Environment::create_with(&path, settings(), clock.clone()).unwrap();
+        let environment = Environment::create_with(&path, settings, clock.clone()).unwrap();
         let world = World {
             folder,
             clock,
@@ -85,21 +86,21 @@ impl World {
     }
 
     pub fn try_link(&self, tables: Vec<LinkTableOptions>) -> Result<()> {
+        self.try_link_with(ModelSettings::default(), tables)
+    }
+
+    pub fn try_link_with(&self, model: ModelSettings, tables: Vec<LinkTableOptions>) -> Result<()> {
+        let endpoint = "https://contoso.dfs.core.windows.net:443";
         let new = NewLink {
-            name: "lake".into(),
-            lake: "folder:lake".into(),
-            endpoint: "https://contoso.dfs.core.windows.net:443".into(),
-            tables,
+            model,
+            ..NewLink::new("lake", "folder:lake", endpoint, tables)
         };
         self.environment.create_link(&self.lake(), &new)
     }
 
     /// Links tables with what follows from them.
     pub fn link(&self, tables: &[&str]) {
-        let options = tables.iter().map(|table| LinkTableOptions {
-            table: (*table).to_owned(),
-            ..LinkTableOptions::default()
-        });
+        let options = tables.iter().map(|table| LinkTableOptions::of(table));
         self.try_link(options.collect()).unwrap();
     }
 

@@ -15,6 +15,7 @@ pub(super) fn extend(
     changes: &[Change<'_>],
     entry: &LayoutEntry,
 ) -> Result<Manifest> {
+    let line_end = compaction.line_end;
     let mut writer = BlockWriter::new(false);
     let mut blocks = old.blocks.clone();
     // A small last block is taken up again, so that many small syncs do not make many small blocks.
@@ -27,7 +28,7 @@ pub(super) fn extend(
                 id_of(row).unwrap_or_default(),
                 |out| {
                     out.extend_from_slice(row);
-                    out.push(b'\n');
+                    out.extend_from_slice(line_end);
                 },
             )?;
         }
@@ -35,6 +36,7 @@ pub(super) fn extend(
     for change in changes {
         writer.row(&mut compaction.pack, change.id, |out| {
             write(change, entry, out);
+            out.extend_from_slice(line_end);
         })?;
     }
     blocks.extend(writer.finish(&mut compaction.pack)?);
@@ -68,7 +70,6 @@ fn write(change: &Change<'_>, entry: &LayoutEntry, out: &mut Vec<u8>) {
             }
         }
     }
-    out.push(b'\n');
 }
 
 /// Puts the empty cell of `IsDelete` into the cells that begin at `start`.

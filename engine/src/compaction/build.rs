@@ -33,6 +33,7 @@ pub(crate) fn build(
     target: &LayoutEntry,
 ) -> Result<LayoutEntry> {
     let base = source.base;
+    let line_end = compaction.line_end;
     let mut built = target.clone();
     let sorted = target.layout.mode == Mode::InPlace;
     for sources in groups(base).into_values() {
@@ -61,7 +62,7 @@ pub(crate) fn build(
                     out.extend_from_slice(cells);
                     insert_is_delete(out, start, target.is_delete_position);
                 }
-                out.push(b'\n');
+                out.extend_from_slice(line_end);
             })?;
         }
         for (partition, writer) in writers {

@@ -62,6 +62,7 @@ impl Merge<'_, '_> {
 
     fn rewrite(&mut self, block: &BlockEntry, changes: &[Change<'_>]) -> Result<()> {
         let packs = self.compaction.packs;
+        let line_end = self.compaction.line_end;
         let bytes = packs.read(&block.extent)?;
         let damaged = || {
             Error::corrupt(
@@ -83,7 +84,7 @@ impl Merge<'_, '_> {
                 }
                 _ => self.writer.row(&mut self.compaction.pack, id, |out| {
                     out.extend_from_slice(row);
-                    out.push(b'\n');
+                    out.extend_from_slice(line_end);
                 })?,
             }
         }
@@ -99,6 +100,7 @@ impl Merge<'_, '_> {
         let What::Put { created, cells } = change.what else {
             return Ok(());
         };
+        let line_end = self.compaction.line_end;
         self.writer
             .row(&mut self.compaction.pack, change.id, |out| {
                 write_id(change.id, out);
@@ -111,7 +113,7 @@ impl Merge<'_, '_> {
                 }
                 write_sink_time(change.modified, out);
                 cells.write(out);
-                out.push(b'\n');
+                out.extend_from_slice(line_end);
             })
     }
 }

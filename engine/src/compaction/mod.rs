@@ -22,6 +22,8 @@ use crate::error::Result;
 pub(crate) struct Compaction<'a> {
     pub packs: &'a Packs,
     pub pack: PackWriter,
+    /// What each row ends with.
+    pub line_end: &'static [u8],
     /// Packs of which little is in use: their blocks move to the new pack when they come by.
     pub sparse: HashSet<u64>,
 }

@@ -96,6 +96,7 @@ impl Environment {
         Ok(Compaction {
             packs,
             pack: PackWriter::create(packs, id)?,
+            line_end: catalog.settings.line_end.bytes(),
             sparse: self.sparse_packs(catalog)?,
         })
     }

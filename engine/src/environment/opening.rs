@@ -25,14 +25,14 @@ use crate::tail::Tail;
 
 const LOCK_FILE: &str = "lock";
 const JOURNAL_FOLDER: &str = "journal";
+const FILESYSTEM_NAME_BYTES_MAX: usize = 63;
 
 pub(super) fn create(
     folder: &Path,
     settings: EnvironmentSettings,
     clock: Arc<dyn Clock>,
 ) -> Result<Environment> {
-    check_name("environment", &settings.name)?;
-    check_name("organization", &settings.organization)?;
+    check_names(&settings)?;
     files::create_folder(folder)?;
     let lock = lock(folder)?;
     let journal: Arc<dyn Journal> = Arc::new(SledJournal::open(&folder.join(JOURNAL_FOLDER))?);
@@ -65,6 +65,9 @@ pub(super) fn open_on(
     clock: Arc<dyn Clock>,
     journal: Arc<dyn Journal>,
 ) -> Result<Environment> {
+    if let Some(settings) = &settings {
+        check_names(settings)?;
+    }
     files::create_folder(folder)?;
     let lock = lock(folder)?;
     let store = CatalogStore::open(&folder.join("catalog"), journal.clone())?;
@@ -83,6 +86,20 @@ fn check_name(what: &str, name: &str) -> Result<()> {
     }
     Err(Error::invalid(format!(
         "the {what} name \"{name}\" cannot be part of a filesystem's name: lower-case letters and digits only, 1 to 40 of them"
+    )))
+}
+
+/// A filesystem's name has 63 characters at most. Cutting it would let two environments meet in one.
+fn check_names(settings: &EnvironmentSettings) -> Result<()> {
+    check_name("environment", &settings.name)?;
+    check_name("organization", &settings.organization)?;
+    let name = settings.filesystem_name();
+    if name.len() <= FILESYSTEM_NAME_BYTES_MAX {
+        return Ok(());
+    }
+    Err(Error::invalid(format!(
+        "the filesystem would be called \"{name}\", which is {} characters long, and {FILESYSTEM_NAME_BYTES_MAX} are allowed; choose a shorter environment or organization name",
+        name.len()
     )))
 }
 

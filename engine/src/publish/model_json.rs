@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::model_settings::{ModelSettings, PartitionNames};
 use crate::compaction::{Mode, NO_DATE};
 use crate::environment::State;
 use crate::error::{Error, Result};
@@ -13,9 +14,6 @@ use crate::value::write_us_time;
 const NO_LENGTH: i64 = -1;
 /// `maxLength` of text without a limit in the database.
 const UNLIMITED_LENGTH: i64 = 9_999;
-/// Digits of every decimal. Not settled by any source for Dataverse tables; it is the widest that
-/// readers accept.
-const DECIMAL_PRECISION: u32 = 38;
 /// The database length of a logical name.
 const ENTITY_NAME_LENGTH: i64 = 128;
 /// The database length of a multi-select choice.
@@ -136,7 +134,7 @@ fn entity<'a>(link: &LinkEntry, table: &LinkTable, schema: &'a TableSchema) -> E
         name: schema.name(),
         description: schema.name(),
         annotations,
-        attributes: attributes(table, schema),
+        attributes: attributes(&link.model, table, schema),
         partitions: table
             .partitions
             .iter()
@@ -152,7 +150,11 @@ fn annotation(name: &'static str, value: &str) -> Annotation {
     }
 }
 
-fn attributes<'a>(table: &LinkTable, schema: &'a TableSchema) -> Vec<ModelAttribute<'a>> {
+fn attributes<'a>(
+    settings: &ModelSettings,
+    table: &LinkTable,
+    schema: &'a TableSchema,
+) -> Vec<ModelAttribute<'a>> {
     let [id, created, modified] = SYSTEM_COLUMNS;
     let mut attributes = vec![
         plain(id, "guid"),
@@ -163,7 +165,7 @@ fn attributes<'a>(table: &LinkTable, schema: &'a TableSchema) -> Vec<ModelAttrib
         if Some(position) == schema.created_on() {
             attributes.push(plain(&attribute.name, "dateTimeOffset"));
         } else {
-            attributes.push(model_attribute(attribute));
+            attributes.push(model_attribute(settings, attribute));
         }
     }
     if table.layout.mode == Mode::AppendOnly {
@@ -172,7 +174,7 @@ fn attributes<'a>(table: &LinkTable, schema: &'a TableSchema) -> Vec<ModelAttrib
     attributes
 }
 
-fn model_attribute(attribute: &Attribute) -> ModelAttribute<'_> {
+fn model_attribute<'a>(settings: &ModelSettings, attribute: &'a Attribute) -> ModelAttribute<'a> {
     use AttributeType as T;
     let name = &attribute.name;
     match &attribute.kind {
@@ -182,7 +184,9 @@ fn model_attribute(attribute: &Attribute) -> ModelAttribute<'_> {
         T::MultiSelect { .. } => text(name, MULTI_SELECT_LENGTH),
         T::Boolean => plain(name, "boolean"),
         // A double is a decimal in the exports of ordinary tables.
-        T::Decimal { scale } | T::Money { scale } | T::Double { scale } => decimal(name, *scale),
+        T::Decimal { scale } | T::Money { scale } | T::Double { scale } => {
+            decimal(name, settings.decimal_precision, *scale)
+        }
         T::DateTime { .. } => plain(name, "dateTime"),
         T::String { max_length } => text(name, i64::from(*max_length)),
         T::Memo { max_length } if *max_length <= 4_000 => text(name, i64::from(*max_length)),
@@ -217,17 +221,14 @@ fn text(name: &str, max_length: i64) -> ModelAttribute<'_> {
 }
 
 /// Readers take precision and scale by position, from the first trait.
-fn decimal(name: &str, scale: u32) -> ModelAttribute<'_> {
+fn decimal(name: &str, precision: u32, scale: u32) -> ModelAttribute<'_> {
     ModelAttribute {
         name,
         data_type: "decimal",
         max_length: NO_LENGTH,
         traits: vec![Trait {
             reference: "is.dataFormat.numeric.shaped",
-            arguments: vec![
-                argument("precision", DECIMAL_PRECISION),
-                argument("scale", scale),
-            ],
+            arguments: vec![argument("precision", precision), argument("scale", scale)],
         }],
     }
 }
@@ -239,6 +240,12 @@ fn argument(name: &'static str, value: impl Into<serde_json::Value>) -> Argument
     }
 }
 
+/// The name of a file without folders and ending.
+fn file_name(path: &str) -> &str {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.strip_suffix(".csv").unwrap_or(name)
+}
+
 fn partition(link: &LinkEntry, name: &str, file: &str) -> ModelPartition {
     let mut annotations = Vec::new();
     if name != NO_DATE {
@@ -247,10 +254,14 @@ fn partition(link: &LinkEntry, name: &str, file: &str) -> ModelPartition {
             None => (name, None),
         };
         annotations.push(annotation("Athena:PartitionYear", year));
+        let month = month.filter(|_| link.model.month_annotation);
         annotations.extend(month.map(|month| annotation("Athena:PartitionMonth", month)));
     }
     ModelPartition {
-        name: name.to_owned(),
+        name: match link.model.partition_names {
+            PartitionNames::Partition => name.to_owned(),
+            PartitionNames::File => file_name(file).to_owned(),
+        },
         location: format!("{}/{}/{file}", link.endpoint, link.filesystem),
         traits: vec![Trait {
             reference: "is.partition.format.CSV",

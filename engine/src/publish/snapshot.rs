@@ -54,7 +54,7 @@ impl Environment {
         let _packs = self.hold_packs();
         let state = self.fold()?;
         let before = link::find(&state, link)?;
-        let Some(mut plan) = Plan::of(self, &state, before)? else {
+        let Some(plan) = Plan::of(self, &state, before)? else {
             return Ok(report(before, false, Vec::new()));
         };
         let model = model_json::render(&state, &plan.link)?;
@@ -62,17 +62,16 @@ impl Environment {
             model_crc32c: crc32c(&[&model]),
             link: plan.link.clone(),
             files: plan.files.iter().map(|f| f.path.clone()).collect(),
+            removed: plan.removed,
         };
-        self.update_link(link, |entry| entry.pending = Some(Box::new(pending)))?;
+        self.update_link(link, |entry| {
+            entry.pending = Some(Box::new(pending.clone()))
+        })?;
         for file in &plan.files {
             file.write(self, lake)?;
         }
         lake.write(MODEL_FILE, &[Part::Bytes(&model)], JSON)?;
-        let published = plan.link.clone();
-        self.update_link(link, |entry| *entry = published)?;
-        for path in plan.removed.drain(..) {
-            lake.delete(&path)?;
-        }
+        self.complete(link, &pending, lake)?;
         let written = plan.files.into_iter().map(|f| f.path).collect();
         Ok(report(&plan.link, true, written))
     }
@@ -86,7 +85,7 @@ impl Environment {
         };
         let model = lake.read(MODEL_FILE)?;
         if model.is_some_and(|m| crc32c(&[&m]) == pending.model_crc32c) {
-            return self.update_link(name, |entry| *entry = pending.link.clone());
+            return self.complete(name, pending, lake);
         }
         tracing::info!(link = name, "clearing away a snapshot that was cut off");
         for file in &pending.files {
@@ -98,6 +97,15 @@ impl Environment {
             // The number stays used, so that no file name ever comes back with other content.
             entry.last_snapshot_s = entry.last_snapshot_s.max(used_up);
         })
+    }
+
+    /// Ends a snapshot that is visible. The catalog is last, so that whoever comes after a crash
+    /// knows what is left to do.
+    fn complete(&self, name: &str, pending: &Pending, lake: &dyn Lake) -> Result<()> {
+        for path in &pending.removed {
+            lake.delete(path)?;
+        }
+        self.update_link(name, |entry| *entry = pending.link.clone())
     }
 
     fn update_link(&self, name: &str, change: impl FnOnce(&mut LinkEntry)) -> Result<()> {

@@ -53,7 +53,8 @@ fn cell_end(row: &[u8], start: usize) -> usize {
     memchr::memchr(b',', &row[at..]).map_or(row.len(), |n| at + n)
 }
 
-/// The rows of a block, one after the other, without their line ends.
+/// The rows of a block, one after the other, without their line ends, whichever those are: outside
+/// quotes no cell has a carriage return.
 pub(crate) struct RowsIn<'a> {
     block: &'a [u8],
 }
@@ -73,6 +74,7 @@ impl<'a> Iterator for RowsIn<'a> {
         }
         let end = row_end(self.block);
         let row = &self.block[..end];
+        let row = row.strip_suffix(b"\r").unwrap_or(row);
         self.block = self.block.get(end + 1..).unwrap_or_default();
         Some(row)
     }
@@ -141,6 +143,9 @@ mod tests {
         let block = b"a,\"x\ny\"\nb,\"\"\"\n\"\"\"\n";
         let rows: Vec<_> = RowsIn::block(block).collect();
         assert_eq!(rows, [&b"a,\"x\ny\""[..], b"b,\"\"\"\n\"\"\""]);
+        let block = b"a,\"x\r\ny\"\r\nb,\r\n";
+        let rows: Vec<_> = RowsIn::block(block).collect();
+        assert_eq!(rows, [&b"a,\"x\r\ny\""[..], b"b,"]);
     }
 
     #[test]

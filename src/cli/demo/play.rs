@@ -138,18 +138,13 @@ impl Scene<'_> {
 
     fn new_link(&self, tables: &[&str]) -> NewLink {
         let lake = LakeAddress::emulator();
-        NewLink {
-            name: LINK.to_owned(),
-            endpoint: default_endpoint(&lake),
-            lake: lake.to_string(),
-            tables: tables
-                .iter()
-                .map(|table| LinkTableOptions {
-                    table: (*table).to_owned(),
-                    ..LinkTableOptions::default()
-                })
-                .collect(),
-        }
+        let tables = tables.iter().map(|table| LinkTableOptions::of(table));
+        NewLink::new(
+            LINK,
+            &lake.to_string(),
+            &default_endpoint(&lake),
+            tables.collect(),
+        )
     }
 
     fn link(&self) -> Result<()> {
