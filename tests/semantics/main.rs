@@ -11,6 +11,7 @@ mod journal;
 mod lake;
 mod model;
 mod promises;
+mod readme;
 mod rows;
 mod snapshots;
 mod world;
