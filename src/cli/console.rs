@@ -2,22 +2,10 @@
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::sync::Mutex;
+use std::time::Duration;
 
+use super::progress::{Progress, Unit};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::{Deserialize, Serialize};
-
-/// How far a long step is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Progress {
-    /// What is being done.
-    pub label: String,
-    /// Bytes done.
-    pub bytes_done: u64,
-    /// Bytes in all, where they are known.
-    pub bytes_total: Option<u64>,
-    /// Whether the step is over.
-    pub finished: bool,
-}
 
 /// A command's surroundings.
 pub(crate) trait Console: Send + Sync {
@@ -51,27 +39,44 @@ impl Write for ConsoleWriter<'_> {
 /// The process's own terminal or pipes.
 #[derive(Default)]
 pub(crate) struct LocalConsole {
-    bar: Mutex<Option<ProgressBar>>,
+    shown: Mutex<Option<Shown>>,
 }
 
+/// The bar of the step that is being done.
+struct Shown {
+    label: String,
+    bar: ProgressBar,
+}
+
+/// How often a bar moves by itself, so that a step without counts is seen to be alive.
+const TICK: Duration = Duration::from_millis(200);
+
 impl LocalConsole {
-    fn bar(&self) -> std::sync::MutexGuard<'_, Option<ProgressBar>> {
-        self.bar
+    fn shown(&self) -> std::sync::MutexGuard<'_, Option<Shown>> {
+        self.shown
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
+fn write_out(bytes: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(bytes)?;
+    out.flush()
+}
+
 impl Console for LocalConsole {
     fn write(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(bytes)?;
-        out.flush()
+        match &*self.shown() {
+            // Both may be the same terminal, and a line must not stand in the middle of a bar.
+            Some(shown) => shown.bar.suspend(|| write_out(bytes)),
+            None => write_out(bytes),
+        }
     }
 
     fn note(&self, line: &str) {
-        match &*self.bar() {
-            Some(bar) => bar.println(line),
+        match &*self.shown() {
+            Some(shown) => shown.bar.println(line),
             // Nobody can be told when standard error is gone.
             None => drop(writeln!(io::stderr(), "{line}")),
         }
@@ -85,32 +90,40 @@ impl Console for LocalConsole {
         if !io::stderr().is_terminal() {
             return;
         }
-        let mut shown = self.bar();
-        if progress.finished {
-            if let Some(bar) = shown.take() {
-                bar.finish_and_clear();
-            }
-            return;
+        let mut shown = self.shown();
+        let is_other = |shown: &mut Shown| shown.label != progress.label;
+        if let Some(before) = shown.take_if(|shown| progress.finished || is_other(shown)) {
+            before.bar.finish_and_clear();
         }
-        let bar = shown.get_or_insert_with(|| new_bar(progress));
-        bar.set_message(progress.label.clone());
-        bar.set_position(progress.bytes_done);
+        if !progress.finished {
+            let shown = shown.get_or_insert_with(|| Shown {
+                label: progress.label.clone(),
+                bar: new_bar(progress),
+            });
+            shown.bar.set_position(progress.done);
+        }
     }
 }
 
 fn new_bar(progress: &Progress) -> ProgressBar {
-    let (bar, template) = match progress.bytes_total {
-        Some(total) => (
-            ProgressBar::new(total),
-            "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}",
-        ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {msg} {bytes} {bytes_per_sec}",
-        ),
+    let template = match (progress.unit, progress.total) {
+        (Some(Unit::Bytes), Some(_)) => {
+            "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}"
+        }
+        (Some(Unit::Bytes), None) => "{spinner} {msg} {bytes} {bytes_per_sec}",
+        (Some(Unit::Rows), Some(_)) => "{msg} {wide_bar} {human_pos}/{human_len} rows {eta}",
+        (Some(Unit::Rows), None) => "{spinner} {msg} {human_pos} rows {elapsed}",
+        (None, _) => "{spinner} {msg} {elapsed}",
     };
-    match ProgressStyle::with_template(template) {
+    let bar = match progress.total {
+        Some(total) => ProgressBar::new(total),
+        None => ProgressBar::new_spinner(),
+    };
+    let bar = match ProgressStyle::with_template(template) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
-    }
+    };
+    bar.set_message(progress.label.clone());
+    bar.enable_steady_tick(TICK);
+    bar
 }

@@ -1,7 +1,7 @@
 //! `lakestage ingest`
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -9,9 +9,9 @@ use clap::{Args, ValueEnum};
 use lakestage_engine::{Ingest, IngestFormat, IngestOptions, IngestProgress, Write};
 
 use super::command::resolve;
-use super::console::{Console, Progress};
 use super::environment::EnvironmentArg;
 use super::output::{self, counted};
+use super::progress::CountedInput;
 use super::run::Session;
 
 /// Take rows into a table.
@@ -120,16 +120,7 @@ pub(crate) fn run(args: &IngestArgs, session: &Session<'_>) -> Result<()> {
     let ingest = Ingest::into_table(&environment, &args.table, options)?;
     let format = args.format()?;
     let (input, bytes_total) = args.input(session)?;
-    let mut input = CountedInput {
-        input,
-        console: session.console,
-        shown: Progress {
-            label: args.table.clone(),
-            bytes_done: 0,
-            bytes_total,
-            finished: false,
-        },
-    };
+    let mut input = CountedInput::new(input, session.console, &args.table, bytes_total);
     let mut last = IngestProgress::default();
     let mut told = Ok(());
     let done = ingest.run(format, &mut input, &mut |progress| {
@@ -138,7 +129,7 @@ pub(crate) fn run(args: &IngestArgs, session: &Session<'_>) -> Result<()> {
             told = tell_commit(progress, session);
         }
     });
-    input.finish();
+    drop(input);
     let report = match done {
         Ok(report) => report,
         Err(error) => {
@@ -212,33 +203,5 @@ impl IngestArgs {
         }
         let total = metadata.is_file().then_some(metadata.len());
         Ok((Box::new(file), total))
-    }
-}
-
-/// Shows how much of an input was read.
-struct CountedInput<'c> {
-    input: Box<dyn Read + Send>,
-    console: &'c dyn Console,
-    shown: Progress,
-}
-
-const SHOW_EVERY_BYTES: u64 = 1 << 20;
-
-impl Read for CountedInput<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = self.input.read(buffer)?;
-        let before = self.shown.bytes_done / SHOW_EVERY_BYTES;
-        self.shown.bytes_done += length as u64;
-        if self.shown.bytes_done / SHOW_EVERY_BYTES != before {
-            self.console.progress(&self.shown);
-        }
-        Ok(length)
-    }
-}
-
-impl CountedInput<'_> {
-    fn finish(mut self) {
-        self.shown.finished = true;
-        self.console.progress(&self.shown);
     }
 }

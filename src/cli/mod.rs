@@ -9,6 +9,7 @@ mod fs;
 mod ingest;
 mod link;
 mod output;
+mod progress;
 mod run;
 mod serve;
 mod snapshot;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::environment::EnvironmentArg;
 use super::link::lake_of;
 use super::output::{self, bytes_text, counted, time_text};
+use super::progress::Step;
 use super::run::Session;
 
 /// Publish what was committed since the last snapshot.
@@ -45,7 +46,9 @@ pub(crate) fn run(args: &SnapshotArgs, session: &Session<'_>) -> Result<()> {
     }
     for link in links {
         let lake = lake_of(session, &link)?;
+        let step = Step::start(session.console, &format!("{}: snapshot", link.name));
         let report = environment.snapshot(&link.name, &*lake)?;
+        drop(step);
         let snapshot = LinkSnapshot {
             link: &link.name,
             report: &report,

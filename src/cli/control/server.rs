@@ -14,7 +14,8 @@ use lakestage::DataFolder;
 
 use super::{Kind, Request, SOCKET_FILE, VERSION, read_frame, socket_path, write_frame};
 use crate::cli::command::Cli;
-use crate::cli::console::{Console, Progress};
+use crate::cli::console::Console;
+use crate::cli::progress::Progress;
 use crate::cli::run::{Session, dispatch, fail};
 
 const OWNER_ONLY: u32 = 0o600;

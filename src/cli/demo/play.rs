@@ -22,6 +22,7 @@ use super::stage::{self, Stage};
 use super::story::Story;
 use crate::cli::link::default_endpoint;
 use crate::cli::output::{bytes_text, count_text, counted, time_text};
+use crate::cli::progress::{CountedInput, Step};
 
 const LINK: &str = "lake";
 const FIRST_ROUND: u64 = 1;
@@ -84,11 +85,15 @@ impl Play {
 
 impl Scene<'_> {
     fn ingest(&self, table: &str, format: IngestFormat, path: &Path) -> Result<()> {
+        let named = || path.display().to_string();
         let ingest = Ingest::into_table(&self.environment, table, IngestOptions::default())?;
-        let mut file = File::open(path).with_context(|| path.display().to_string())?;
+        let file = File::open(path).with_context(named)?;
+        let length = file.metadata().with_context(named)?.len();
+        let label = format!("   taking {table} in");
+        let mut input = CountedInput::new(file, self.story.console, &label, Some(length));
         ingest
-            .run(format, &mut file, &mut |_| ())
-            .with_context(|| path.display().to_string())?;
+            .run(format, &mut input, &mut |_| ())
+            .with_context(named)?;
         Ok(())
     }
 
@@ -108,8 +113,11 @@ impl Scene<'_> {
                 .create_table(schema, TableOptions::default())?;
             let path = self.stage.load.join(format!("{}.csv", table.name));
             let mut model = TableModel::new(table.primary_key);
+            let label = format!("   making {}", table.name);
+            let mut step = Step::rows(self.story.console, &label, None);
             let rows = lakestage_fixtures::initial_rows(table, self.size);
-            let count = input::write_csv(&path, rows, &mut model)?;
+            let count = input::write_csv(&path, rows.inspect(|_| step.add(1)), &mut model)?;
+            drop(step);
             self.ingest(table.name, IngestFormat::Csv, &path)?;
             self.models.insert(table.name, model);
             self.tell_loaded(table, columns, count, tracked)?;
@@ -185,7 +193,10 @@ impl Scene<'_> {
     }
 
     fn snapshot(&self, name: &str) -> Result<SnapshotReport> {
+        let label = format!("   publishing {name}");
+        let working = Step::start(self.story.console, &label);
         let report = self.environment.snapshot(LINK, &*self.lake)?;
+        drop(working);
         let step = if name == "T1" {
             "3  Snapshot T1, the initial sync"
         } else {
@@ -213,9 +224,13 @@ impl Scene<'_> {
                 .stage
                 .load
                 .join(format!("{}-changes.jsonl", table.name));
+            let label = format!("   changing {}", table.name);
+            let mut step = Step::rows(self.story.console, &label, None);
             let changes = lakestage_fixtures::changes(table, self.size, FIRST_ROUND);
+            let changes = changes.inspect(|_| step.add(1));
             let model = self.models.entry(table.name).or_default();
             let counts = input::write_changes(&path, changes, model, table.primary_key)?;
+            drop(step);
             self.ingest(table.name, IngestFormat::JsonLines, &path)?;
             self.story.tell(
                 "changed",
@@ -243,7 +258,9 @@ impl Scene<'_> {
 
     fn check(&self, readers: Readers, t2: &SnapshotReport) -> Result<()> {
         self.story.heading("6  Checks")?;
+        let step = Step::start(self.story.console, "   reading T1 to its end");
         let (files, bytes) = readers.still_read_the_same(&self.files)?;
+        drop(step);
         self.story.tell(
             "checked",
             json!({ "what": "t1-readers", "files": files, "bytes": bytes }),
@@ -278,6 +295,8 @@ impl Scene<'_> {
                 .models
                 .get(entity.name.as_str())
                 .context("a table that was not loaded is in the lake")?;
+            let label = format!("   reading {} back", entity.name);
+            let _step = Step::start(self.story.console, &label);
             rows += check::table(&model, &self.files, &self.filesystem, &schema, expected)?;
         }
         self.story.tell(
