@@ -305,6 +305,14 @@ fn a_column_the_table_does_not_have_is_refused_with_the_nearest_name() {
         error.contains("subjct") && error.contains("subject"),
         "{error}"
     );
+    let rows = format!("taskid,favouritecolour\n{},x\n", id(1));
+    let ingest = ["ingest", "task", "--format", "csv"];
+    let (code, _, error) = told(data.path(), &ingest, &rows);
+    assert_eq!(code, 1);
+    assert!(error.contains("--ignore-column"), "{error}");
+    let ingest = [&ingest[..], &["--ignore-column", "favouritecolour"]].concat();
+    let (code, out, error) = told(data.path(), &ingest, &rows);
+    assert_eq!((code, error.as_str()), (0, ""), "{out}");
 }
 
 #[test]

@@ -102,7 +102,10 @@ impl TableSchema {
         self.position(name).ok_or_else(|| {
             let hint = match self.nearest(name) {
                 Some(near) => format!(" Did you mean \"{near}\"?"),
-                None => String::new(),
+                None => format!(
+                    " `lakestage table show {}` lists its columns; ingest can leave one out with --ignore-column",
+                    self.name
+                ),
             };
             Error::invalid(format!(
                 "table {} has no column \"{name}\".{hint}",
