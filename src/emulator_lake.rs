@@ -1,5 +1,7 @@
 //! The emulator as a lake of the engine, within one process.
 
+use std::io::Read;
+
 use lakestage_emulator as emulator;
 use lakestage_emulator::{FileSystem, PathInfo, Store, StoreError, WriteOptions};
 use lakestage_engine::{Error, Lake, LakeEntry, Part, Result};
@@ -99,6 +101,11 @@ impl Lake for EmulatorLake {
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
         self.filesystem.read(path).map_err(failed)
+    }
+
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + Send>>> {
+        let reader = self.filesystem.open(path).map_err(failed)?;
+        Ok(reader.map(|reader| Box::new(reader) as Box<dyn Read + Send>))
     }
 
     fn stat(&self, path: &str) -> Result<Option<LakeEntry>> {

@@ -266,13 +266,11 @@ impl CatalogStore {
     }
 
     fn collect(&self, catalog: &Catalog, current: &str) -> Result<()> {
-        let schemas: HashSet<&str> = catalog
-            .tables
-            .values()
-            .map(|t| t.schema.file.as_str())
-            .collect();
+        let schemas = catalog.tables.values().map(|t| t.schema.file.as_str());
+        let models = catalog.links.values().flat_map(LinkEntry::model_files);
+        let named: HashSet<&str> = schemas.chain(models).collect();
         for name in files::names_in(&self.folder)? {
-            if name != current && !schemas.contains(name.as_str()) {
+            if name != current && !named.contains(name.as_str()) {
                 files::remove_file(&self.folder.join(name))?;
             }
         }

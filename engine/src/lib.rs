@@ -68,7 +68,11 @@ pub use ingest::{Ingest, IngestFormat, IngestOptions, IngestProgress, IngestRepo
 pub use journal::{Commit, Journal, MemoryJournal, Receipt, SledJournal};
 pub use lake::{FolderLake, Lake, LakeEntry, Part};
 pub use link::{LinkStatus, LinkTableOptions, LinkTableStatus, NewLink};
-pub use publish::{ModelSettings, PartitionNames, SnapshotReport};
+pub use publish::{
+    ModelSettings, PartitionNames, RowChange, SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn,
+    SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows, SnapshotTable,
+    TableDifference, difference,
+};
 pub use schema::{
     Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, TableSchema,
 };

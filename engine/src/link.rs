@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogStore};
 use crate::clock::Ticks;
 use crate::compaction::{DeletePartition, Granularity, Layout, Mode};
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::publish::ModelSettings;
+use crate::publish::{History, Kept, ModelSettings, Pin, SNAPSHOTS_KEPT};
 
 /// A link as a person asks for it.
 #[derive(Debug, Clone)]
@@ -24,6 +24,8 @@ pub struct NewLink {
     pub endpoint: String,
     /// How `model.json` says what no source settles.
     pub model: ModelSettings,
+    /// How many snapshots are kept; `None` keeps all.
+    pub snapshots_kept: Option<u32>,
     /// The tables.
     pub tables: Vec<LinkTableOptions>,
 }
@@ -36,6 +38,7 @@ impl NewLink {
             lake: lake.to_owned(),
             endpoint: endpoint.to_owned(),
             model: ModelSettings::default(),
+            snapshots_kept: Some(SNAPSHOTS_KEPT),
             tables,
         }
     }
@@ -78,8 +81,39 @@ pub(crate) struct LinkEntry {
     pub last_snapshot_s: i64,
     /// The cut of the last snapshot.
     pub last_version: u64,
+    /// The snapshots that are there.
+    #[serde(default)]
+    pub history: History,
     /// A snapshot that was begun; whether it became visible is decided by the lake's `model.json`.
     pub pending: Option<Box<Pending>>,
+}
+
+impl LinkEntry {
+    /// The files of the catalog folder that the link needs.
+    pub(crate) fn model_files(&self) -> impl Iterator<Item = &str> {
+        let pending = self.pending.iter().map(|pending| &pending.link.history);
+        let histories = pending.chain([&self.history]);
+        histories.flat_map(History::model_files)
+    }
+
+    /// The snapshots that are there and stay there, whatever becomes of one that was cut off.
+    pub(crate) fn readable(&self) -> impl DoubleEndedIterator<Item = (i64, &Kept)> {
+        let stays = |number: &i64| match &self.pending {
+            Some(pending) => pending.link.history.kept.contains_key(number),
+            None => true,
+        };
+        let kept = self.history.kept.iter();
+        kept.filter(move |(number, _)| stays(number))
+            .map(|(number, kept)| (*number, kept))
+    }
+
+    /// Changes the pins, also those that a snapshot which was cut off would bring with it.
+    pub(crate) fn change_pins(&mut self, change: impl Fn(&mut BTreeMap<String, Pin>)) {
+        change(&mut self.history.pins);
+        if let Some(pending) = &mut self.pending {
+            change(&mut pending.link.history.pins);
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +146,8 @@ pub(crate) struct Pending {
     pub link: LinkEntry,
     /// The files that are only there for it.
     pub files: Vec<String>,
-    /// The near-real-time files that go once it is visible, because their partitions are gone.
+    /// The files that go once it is visible: near-real-time files of partitions that are gone, and
+    /// snapshot files that no kept snapshot names.
     #[serde(default)]
     pub removed: Vec<String>,
 }
@@ -133,6 +168,10 @@ pub struct LinkStatus {
     pub last_snapshot_unix_s: i64,
     /// The cut of the last snapshot.
     pub last_version: u64,
+    /// How many snapshots are there to be read.
+    pub snapshots: u64,
+    /// How many the link keeps; `None` keeps all.
+    pub snapshots_kept: Option<u32>,
     /// The tables.
     pub tables: Vec<LinkTableStatus>,
 }
@@ -188,6 +227,11 @@ impl Environment {
         if tables.is_empty() {
             return Err(Error::invalid("a link needs at least one table"));
         }
+        if new.snapshots_kept == Some(0) {
+            return Err(Error::invalid(
+                "a link keeps at least one snapshot, the one that model.json names",
+            ));
+        }
         for name in tables.keys() {
             new.model.check(state.table(name)?.plan.schema())?;
         }
@@ -205,10 +249,12 @@ impl Environment {
             tables,
             last_snapshot_s: 0,
             last_version: 0,
+            history: History::keeping(new.snapshots_kept),
             pending: None,
         };
-        self.update_links(|links| {
+        self.update_links(|_, links| {
             links.insert(new.name.clone(), entry);
+            Ok(())
         })
     }
 
@@ -227,11 +273,11 @@ impl Environment {
 
     pub(crate) fn update_links(
         &self,
-        change: impl FnOnce(&mut BTreeMap<String, LinkEntry>),
+        change: impl FnOnce(&CatalogStore, &mut BTreeMap<String, LinkEntry>) -> Result<()>,
     ) -> Result<()> {
         let _guard = self.inner.lock_catalog();
         let mut catalog = self.state().catalog.clone();
-        change(&mut catalog.links);
+        change(&self.inner.store, &mut catalog.links)?;
         self.inner.replace_catalog(catalog).map(drop)
     }
 }
@@ -355,6 +401,8 @@ fn status(name: &str, link: &LinkEntry) -> LinkStatus {
         endpoint: link.endpoint.clone(),
         last_snapshot_unix_s: link.last_snapshot_s,
         last_version: link.last_version,
+        snapshots: link.history.kept.len() as u64,
+        snapshots_kept: link.history.limit,
         tables: tables.collect(),
     }
 }

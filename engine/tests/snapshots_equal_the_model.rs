@@ -146,7 +146,10 @@ impl Harness {
             ..options(table)
         });
         let endpoint = "https://test.dfs.core.windows.net:443";
-        let new = NewLink::new(link, link, endpoint, tables.into());
+        let new = NewLink {
+            snapshots_kept: None,
+            ..NewLink::new(link, link, endpoint, tables.into())
+        };
         self.environment()
             .create_link(&self.lake(link), &new)
             .unwrap();

@@ -69,6 +69,10 @@ struct NewArgs {
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
 
+    /// How many snapshots stay readable, or all
+    #[arg(long, value_name = "COUNT", default_value = "5")]
+    keep_snapshots: KeptSnapshots,
+
     #[command(flatten)]
     model: ModelArgs,
 
@@ -117,6 +121,23 @@ impl From<&ModelArgs> for ModelSettings {
 struct ListArgs {
     #[command(flatten)]
     environment: EnvironmentArg,
+}
+
+/// How many snapshots a link keeps, as text.
+#[derive(Debug, Clone, Copy)]
+struct KeptSnapshots(Option<u32>);
+
+impl FromStr for KeptSnapshots {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let count = text.parse().ok().filter(|count| (1..=100).contains(count));
+        match (text, count) {
+            ("all", _) => Ok(KeptSnapshots(None)),
+            (_, Some(count)) => Ok(KeptSnapshots(Some(count))),
+            _ => Err("write a number from 1 to 100, or all".to_owned()),
+        }
+    }
 }
 
 /// A table with its options, as text: `account,mode=append-only`.
@@ -174,6 +195,7 @@ fn new(args: &NewArgs, session: &Session<'_>) -> Result<()> {
     let endpoint = endpoint.unwrap_or_else(|| default_endpoint(&to));
     let link = NewLink {
         model: (&args.model).into(),
+        snapshots_kept: args.keep_snapshots.0,
         ..NewLink::new(&args.name, &to.to_string(), &endpoint, tables)
     };
     environment.create_link(&*lake, &link)?;

@@ -115,9 +115,10 @@ pub(crate) fn link_text(link: &LinkStatus) -> String {
         0 => writeln!(text, "  no snapshot yet"),
         unix_s => writeln!(
             text,
-            "  last snapshot {unix_s} ({}) at version {}",
+            "  last snapshot {unix_s} ({}) at version {}; {} can be read",
             time_text(unix_s),
-            link.last_version
+            link.last_version,
+            link.snapshots
         ),
     };
     let mut lines = TextTable::new(&[

@@ -82,6 +82,11 @@ fn every_command_has_help_with_an_example_or_options() {
         vec!["link", "new"],
         vec!["link", "list"],
         vec!["snapshot"],
+        vec!["snapshot", "list"],
+        vec!["snapshot", "read"],
+        vec!["snapshot", "diff"],
+        vec!["snapshot", "pin"],
+        vec!["snapshot", "unpin"],
         vec!["status"],
         vec!["fs", "ls"],
         vec!["fs", "cat"],
@@ -455,4 +460,78 @@ fn an_environment_whose_filesystem_name_would_be_too_long_is_refused() {
     );
     assert_eq!(code, 0);
     assert!(out.contains(&format!("dataverse-{name}-{}", &organization[1..])));
+}
+
+#[test]
+fn kept_snapshots_are_listed_read_compared_and_pinned() {
+    let data = data();
+    let at = data.path();
+    run(at, &["link", "new", "--all", "--keep-snapshots", "2"]);
+    let (_, out, _) = told(at, &["snapshot", "list"], "");
+    assert!(out.contains("lakestage snapshot"), "{out}");
+    let ingest = ["ingest", "task", "--format", "jsonl"];
+    let publish = |subject: &str, amount: &str| {
+        let row = format!(
+            r#"{{"taskid":"{}","createdon":"2021-01-02","subject":"{subject}","amount":{amount},"done":true}}"#,
+            id(1)
+        );
+        assert_eq!(told(at, &ingest, &row).0, 0);
+        json(at, &["snapshot"])["snapshotUnixS"].as_i64().unwrap()
+    };
+    let first = publish("one", "900000000000000.1234");
+    run(
+        at,
+        &[
+            "snapshot",
+            "pin",
+            "audit",
+            "--until",
+            "2999-01-01T00:00:00Z",
+        ],
+    );
+    publish("two", "2");
+    publish("three", "3");
+    publish("four", "4");
+    let listed = json(at, &["snapshot", "list"]);
+    assert_eq!(listed.as_array().unwrap().len(), 3);
+    assert_eq!(listed[0]["snapshotUnixS"], first);
+    assert_eq!(listed[0]["pins"][0]["name"], "audit");
+
+    let first = first.to_string();
+    let read = ["snapshot", "read", "task", "--at", &first];
+    let csv = String::from_utf8(run(at, &read)).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines.len(), 2);
+    assert!(lines[0].starts_with("Id,SinkCreatedOn,SinkModifiedOn,versionnumber,createdon"));
+    assert!(lines[1].contains("\"one\""), "{csv}");
+    let jsonl = String::from_utf8(run(at, &[&read[..], &["--format", "jsonl"]].concat())).unwrap();
+    assert!(
+        jsonl.contains(r#""subject":"one","notes":null"#)
+            && jsonl.contains(r#""amount":900000000000000.1234,"done":true"#),
+        "{jsonl}"
+    );
+
+    let diff = json(at, &["snapshot", "diff"]);
+    assert_eq!(diff["tables"][0]["updated"], 1);
+    let (_, out, _) = told(at, &["snapshot", "diff", "--from", &first, "--rows"], "");
+    assert!(out.contains(&format!("task {} updated", id(1))), "{out}");
+
+    run(at, &["snapshot", "unpin", "audit"]);
+    publish("five", "5");
+    let (code, _, error) = told(at, &read, "");
+    assert_eq!(code, 1);
+    assert!(error.contains("the oldest that is kept"), "{error}");
+    assert_eq!(
+        told(at, &["snapshot", "read", "task", "--at", "noon"], "").0,
+        2
+    );
+    assert_eq!(
+        told(
+            at,
+            &["link", "new", "x", "--all", "--keep-snapshots", "0"],
+            ""
+        )
+        .0,
+        2
+    );
 }

@@ -1,6 +1,7 @@
 //! A lake that fails: whatever step of a snapshot it is, readers see whole snapshots, and the next one mends the rest.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lakestage_engine::{Error, FolderLake, Lake, LakeEntry, Part, Result};
@@ -68,6 +69,10 @@ impl Lake for FailingLake {
 
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>> {
         self.lake.read(path)
+    }
+
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + Send>>> {
+        self.lake.open(path)
     }
 
     fn stat(&self, path: &str) -> Result<Option<LakeEntry>> {

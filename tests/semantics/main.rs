@@ -8,6 +8,7 @@ mod command;
 mod csv;
 mod failing_lake;
 mod journal;
+mod kept_snapshots;
 mod lake;
 mod model;
 mod promises;

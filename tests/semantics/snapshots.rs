@@ -1,8 +1,7 @@
 //! Partitions, modes, and what a snapshot shows.
 
 use lakestage_engine::{
-    DeletePartition, Environment, ErrorKind, Granularity, Lake, LinkTableOptions, Mode, Value,
-    Write,
+    DeletePartition, ErrorKind, Granularity, Lake, LinkTableOptions, Mode, Value, Write,
 };
 
 use crate::world::{START_UNIX_S, World, id};
@@ -320,20 +319,8 @@ fn links_and_snapshots_survive_reopening() {
     world.link(&["task"]);
     world.task(1, 2021, "one");
     world.snapshot();
-    let World {
-        folder,
-        clock,
-        environment,
-    } = world;
-    let before = environment.link("lake").unwrap();
-    drop(environment);
-    let environment =
-        Environment::open_with(&folder.path().join("environment"), clock.clone()).unwrap();
-    let world = World {
-        folder,
-        clock,
-        environment,
-    };
+    let before = world.environment.link("lake").unwrap();
+    let world = world.reopened();
     let after = world.environment.link("lake").unwrap();
     assert_eq!(after.last_version, before.last_version);
     assert!(!world.snapshot().changed);

@@ -70,6 +70,23 @@ impl World {
         world
     }
 
+    /// The same folder, closed and opened again.
+    pub fn reopened(self) -> Self {
+        let World {
+            folder,
+            clock,
+            environment,
+        } = self;
+        drop(environment);
+        let path = folder.path().join("environment");
+        let environment = Environment::open_with(&path, clock.clone()).unwrap();
+        World {
+            folder,
+            clock,
+            environment,
+        }
+    }
+
     pub fn table(&self, schema: &str) {
         let schema = TableSchema::from_json(schema).unwrap();
         self.environment

@@ -24,6 +24,7 @@ use crate::compaction::{Granularity, Layout};
 use crate::error::{Error, Result};
 use crate::journal::{Committer, Journal};
 use crate::locks::RowLocks;
+use crate::publish::Leases;
 use crate::schema::TableSchema;
 use crate::tail::Tail;
 
@@ -49,6 +50,8 @@ pub(crate) struct Inner {
     catalog_lock: Mutex<()>,
     /// Held by whoever publishes.
     publication_lock: Mutex<()>,
+    /// The snapshots that readers of this process hold.
+    pub(crate) leases: Leases,
     /// How many are reading packs by their file names, so that none may be removed.
     pack_holds: AtomicUsize,
     /// Keeps other processes out for as long as it is open.

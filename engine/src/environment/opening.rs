@@ -169,6 +169,7 @@ fn assemble(
         state: RwLock::new(Arc::new(state)),
         catalog_lock: Mutex::new(()),
         publication_lock: Mutex::new(()),
+        leases: Default::default(),
         pack_holds: Default::default(),
         _lock_file: lock_file,
     };

@@ -1,7 +1,7 @@
 //! A lake in a plain folder: a filesystem is a folder, a file is a file.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -210,6 +210,15 @@ impl Lake for FolderLake {
             Ok(bytes) => Ok(Some(bytes)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(Error::io("reading", &path, e)),
+        }
+    }
+
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + Send>>> {
+        let path = self.path(path)?;
+        match File::open(&path) {
+            Ok(file) => Ok(Some(Box::new(file))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("opening", &path, e)),
         }
     }
 

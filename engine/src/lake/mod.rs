@@ -5,6 +5,7 @@ mod folder;
 
 pub use folder::FolderLake;
 
+use std::io::Read;
 use std::path::Path;
 
 use crate::error::Result;
@@ -74,6 +75,9 @@ pub trait Lake: Send + Sync {
 
     /// The content of a file; `None` if there is no such file.
     fn read(&self, path: &str) -> Result<Option<Vec<u8>>>;
+
+    /// Opens a file as it is now, and so it stays for the reader; `None` if there is no such file.
+    fn open(&self, path: &str) -> Result<Option<Box<dyn Read + Send>>>;
 
     /// What a path is; `None` if there is nothing.
     fn stat(&self, path: &str) -> Result<Option<LakeEntry>>;

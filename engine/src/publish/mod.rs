@@ -1,8 +1,17 @@
-//! Publication of snapshots: data files first, `model.json` last.
+//! Publication of snapshots: data files first, `model.json` last. What was published can be read, compared and kept.
 
+mod difference;
+mod history;
+mod lease;
 mod model_json;
 mod model_settings;
+mod reader;
 mod snapshot;
 
+pub use difference::{RowChange, TableDifference, difference};
+pub(crate) use history::{History, Kept, Pin};
+pub use history::{SNAPSHOTS_KEPT, SnapshotAt, SnapshotInfo, SnapshotPin};
+pub(crate) use lease::Leases;
 pub use model_settings::{ModelSettings, PartitionNames};
+pub use reader::{SnapshotColumn, SnapshotReader, SnapshotRows, SnapshotTable};
 pub use snapshot::SnapshotReport;

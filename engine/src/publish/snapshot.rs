@@ -6,8 +6,9 @@
 
 use serde::Serialize;
 
+use super::history::Kept;
 use super::model_json;
-use crate::catalog::PartitionEntry;
+use crate::catalog::{FileEntry, PartitionEntry};
 use crate::checksum::crc32c;
 use crate::clock::TICKS_PER_SECOND;
 use crate::environment::{Environment, State};
@@ -54,18 +55,24 @@ impl Environment {
         let _packs = self.hold_packs();
         let state = self.fold()?;
         let before = link::find(&state, link)?;
-        let Some(plan) = Plan::of(self, &state, before)? else {
+        let Some(mut plan) = Plan::of(self, &state, before)? else {
             return Ok(report(before, false, Vec::new()));
         };
         let model = model_json::render(&state, &plan.link)?;
+        let model_file = self.remember(link, &mut plan, &model);
         let pending = Pending {
-            model_crc32c: crc32c(&[&model]),
+            model_crc32c: model_file.crc32c,
             link: plan.link.clone(),
             files: plan.files.iter().map(|f| f.path.clone()).collect(),
             removed: plan.removed,
         };
-        self.update_link(link, |entry| {
-            entry.pending = Some(Box::new(pending.clone()))
+        self.update_links(|store, links| {
+            // Written under the catalog's lock: whatever the catalog does not name is garbage.
+            store.write(model_file.file, &model)?;
+            if let Some(entry) = links.get_mut(link) {
+                entry.pending = Some(Box::new(pending.clone()));
+            }
+            Ok(())
         })?;
         for file in &plan.files {
             file.write(self, lake)?;
@@ -74,6 +81,35 @@ impl Environment {
         self.complete(link, &pending, lake)?;
         let written = plan.files.into_iter().map(|f| f.path).collect();
         Ok(report(&plan.link, true, written))
+    }
+
+    /// Enters the snapshot into the link's history, and plans to remove what falls out of it.
+    fn remember(&self, link: &str, plan: &mut Plan, model: &[u8]) -> FileEntry {
+        let number = plan.link.last_snapshot_s;
+        let model_file = FileEntry {
+            file: format!("model-{link}-{number}.json"),
+            crc32c: crc32c(&[model]),
+        };
+        let published = || {
+            plan.link
+                .tables
+                .values()
+                .flat_map(|t| t.partitions.values())
+        };
+        let kept = Kept {
+            version: plan.link.last_version,
+            model: model_file.clone(),
+            rows: published().map(|p| p.rows).sum(),
+            bytes: published().map(|p| p.bytes).sum(),
+            files: published().map(|p| p.file.clone()).collect(),
+        };
+        let history = &mut plan.link.history;
+        history.kept.insert(number, kept);
+        let now = self.inner.clock.now_ticks();
+        let leases = &self.inner.leases;
+        plan.removed
+            .extend(history.expire(now, |number| leases.is_held(link, number)));
+        model_file
     }
 
     /// Ends what an interrupted snapshot left: it either became visible, or it is cleared away.
@@ -108,11 +144,16 @@ impl Environment {
         self.update_link(name, |entry| *entry = pending.link.clone())
     }
 
-    fn update_link(&self, name: &str, change: impl FnOnce(&mut LinkEntry)) -> Result<()> {
-        self.update_links(|links| {
+    pub(super) fn update_link(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut LinkEntry),
+    ) -> Result<()> {
+        self.update_links(|_, links| {
             if let Some(entry) = links.get_mut(name) {
                 change(entry);
             }
+            Ok(())
         })
     }
 }
@@ -136,7 +177,7 @@ fn report(link: &LinkEntry, changed: bool, files_written: Vec<String>) -> Snapsh
 struct Plan {
     link: LinkEntry,
     files: Vec<NewFile>,
-    /// Near-real-time files of partitions that are gone.
+    /// Near-real-time files of partitions that are gone, and files of snapshots that are not kept.
     removed: Vec<String>,
 }
 

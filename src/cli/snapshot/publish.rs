@@ -1,29 +1,14 @@
-//! `lakestage snapshot`
+//! `lakestage snapshot [LINK]`
 
 use anyhow::{Result, bail};
-use clap::Args;
 use lakestage_engine::SnapshotReport;
 use serde::Serialize;
 
-use super::environment::EnvironmentArg;
-use super::link::lake_of;
-use super::output::{self, bytes_text, counted, time_text};
-use super::progress::Step;
-use super::run::Session;
-
-/// Publish what was committed since the last snapshot.
-///
-/// A snapshot is one consistent cut over all tables of a link. Partitions without change keep their files. Readers
-/// follow model.json, which is replaced last and at once.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  lakestage snapshot\n  lakestage snapshot lake --json")]
-pub(crate) struct SnapshotArgs {
-    /// The link; all links where it is left out
-    link: Option<String>,
-
-    #[command(flatten)]
-    environment: EnvironmentArg,
-}
+use super::PublishArgs;
+use crate::cli::link::lake_of;
+use crate::cli::output::{self, bytes_text, counted, time_text};
+use crate::cli::progress::Step;
+use crate::cli::run::Session;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -33,7 +18,7 @@ struct LinkSnapshot<'r> {
     report: &'r SnapshotReport,
 }
 
-pub(crate) fn run(args: &SnapshotArgs, session: &Session<'_>) -> Result<()> {
+pub(super) fn run(args: &PublishArgs, session: &Session<'_>) -> Result<()> {
     let environment = session
         .data
         .environment(args.environment.environment.as_deref())?;
