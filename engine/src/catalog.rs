@@ -102,6 +102,9 @@ pub(crate) struct Catalog {
 pub(crate) struct TableEntry {
     pub id: u16,
     pub schema: FileEntry,
+    /// When it was added.
+    #[serde(default)]
+    pub created: Ticks,
     /// The first layout is the base: in-place, and always there.
     pub layouts: Vec<LayoutEntry>,
 }

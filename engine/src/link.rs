@@ -10,7 +10,7 @@ use crate::compaction::{DeletePartition, Granularity, Layout, Mode};
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::publish::{History, Kept, ModelSettings, Pin, SNAPSHOTS_KEPT};
+use crate::publish::{Checksums, History, Kept, ModelSettings, Pin, SNAPSHOTS_KEPT};
 
 /// A link as a person asks for it.
 #[derive(Debug, Clone)]
@@ -81,6 +81,9 @@ pub(crate) struct LinkEntry {
     pub last_snapshot_s: i64,
     /// The cut of the last snapshot.
     pub last_version: u64,
+    /// The metadata files as they stand in the lake.
+    #[serde(default)]
+    pub metadata: Checksums,
     /// The snapshots that are there.
     #[serde(default)]
     pub history: History,
@@ -249,6 +252,7 @@ impl Environment {
             tables,
             last_snapshot_s: 0,
             last_version: 0,
+            metadata: Checksums::new(),
             history: History::keeping(new.snapshots_kept),
             pending: None,
         };

@@ -94,6 +94,10 @@ struct ModelArgs {
     /// Leave Athena:PartitionMonth out of partitions by month
     #[arg(long)]
     no_month_annotation: bool,
+
+    /// The language of the labels in the metadata, as Windows numbers them
+    #[arg(long, value_name = "CODE", default_value_t = ModelSettings::default().label_language_code)]
+    label_language_code: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -113,6 +117,7 @@ impl From<&ModelArgs> for ModelSettings {
                 PartitionNamesArg::File => PartitionNames::File,
             },
             month_annotation: !args.no_month_annotation,
+            label_language_code: args.label_language_code,
         }
     }
 }

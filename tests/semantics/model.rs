@@ -103,6 +103,7 @@ fn what_no_source_settles_about_model_json_is_a_setting() {
         decimal_precision: 18,
         partition_names: PartitionNames::File,
         month_annotation: false,
+        ..ModelSettings::default()
     };
     let by_month = LinkTableOptions {
         granularity: Some(Granularity::Month),

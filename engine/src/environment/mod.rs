@@ -142,6 +142,7 @@ impl Environment {
         let entry = TableEntry {
             id: catalog.next_table,
             schema: self.inner.store.write(file, schema.json().as_bytes())?,
+            created: self.inner.clock.now_ticks(),
             layouts: vec![LayoutEntry::empty(
                 Layout::in_place(options.granularity),
                 &schema,

@@ -3,6 +3,7 @@
 mod difference;
 mod history;
 mod lease;
+mod metadata;
 mod model_json;
 mod model_settings;
 mod reader;
@@ -12,6 +13,7 @@ pub use difference::{RowChange, TableDifference, difference};
 pub(crate) use history::{History, Kept, Pin};
 pub use history::{SNAPSHOTS_KEPT, SnapshotAt, SnapshotInfo, SnapshotPin};
 pub(crate) use lease::Leases;
+pub(crate) use metadata::Checksums;
 pub use model_settings::{ModelSettings, PartitionNames};
 pub use reader::{SnapshotColumn, SnapshotReader, SnapshotRows, SnapshotTable};
 pub use snapshot::SnapshotReport;

@@ -98,9 +98,28 @@ pub(super) fn render(state: &State, link: &LinkEntry) -> Result<Vec<u8>> {
         .iter()
         .map(|(name, table)| {
             let schema = state.table(name)?.plan.schema();
-            Ok(entity(link, table, schema))
+            Ok(entity(link, table, schema, Shown::Snapshot))
         })
         .collect::<Result<Vec<_>>>()?;
+    write(entities)
+}
+
+/// The bytes of `<table>-model.json`: one table, at its near-real-time files.
+pub(super) fn render_current(state: &State, link: &LinkEntry, table: &str) -> Result<Vec<u8>> {
+    let schema = state.table(table)?.plan.schema();
+    let linked = link.tables.get(table);
+    let linked = linked.ok_or_else(|| Error::not_found("table in the link", table))?;
+    write(vec![entity(link, linked, schema, Shown::Current)])
+}
+
+/// Which of a partition's two files is named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Snapshot,
+    Current,
+}
+
+fn write(entities: Vec<Entity<'_>>) -> Result<Vec<u8>> {
     let model = Model {
         name: "cdm",
         description: "cdm",
@@ -111,7 +130,12 @@ pub(super) fn render(state: &State, link: &LinkEntry) -> Result<Vec<u8>> {
         .map_err(|e| Error::invalid(format!("model.json cannot be written: {e}")))
 }
 
-fn entity<'a>(link: &LinkEntry, table: &LinkTable, schema: &'a TableSchema) -> Entity<'a> {
+fn entity<'a>(
+    link: &LinkEntry,
+    table: &LinkTable,
+    schema: &'a TableSchema,
+    shown: Shown,
+) -> Entity<'a> {
     let state = match table.initial_sync_completed {
         Some(_) => "Completed",
         None => "NotStarted",
@@ -138,7 +162,10 @@ fn entity<'a>(link: &LinkEntry, table: &LinkTable, schema: &'a TableSchema) -> E
         partitions: table
             .partitions
             .iter()
-            .map(|(name, published)| partition(link, name, &published.file))
+            .map(|(name, published)| match shown {
+                Shown::Snapshot => partition(link, name, &published.file),
+                Shown::Current => partition(link, name, &format!("{}/{name}.csv", schema.name())),
+            })
             .collect(),
     }
 }

@@ -18,6 +18,8 @@ pub struct ModelSettings {
     pub partition_names: PartitionNames,
     /// Whether partitions by month have `Athena:PartitionMonth` beside `Athena:PartitionYear`.
     pub month_annotation: bool,
+    /// The language of the labels in the metadata, as Windows numbers them; 1033 is English.
+    pub label_language_code: u32,
 }
 
 /// What a partition is called in the root `model.json`.
@@ -37,6 +39,7 @@ impl Default for ModelSettings {
             decimal_precision: PRECISION_MAX,
             partition_names: PartitionNames::default(),
             month_annotation: true,
+            label_language_code: 1_033,
         }
     }
 }

@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use super::history::Kept;
+use super::metadata::{self, MetadataFile};
 use super::model_json;
 use crate::catalog::{FileEntry, PartitionEntry};
 use crate::checksum::crc32c;
@@ -76,6 +77,9 @@ impl Environment {
         })?;
         for file in &plan.files {
             file.write(self, lake)?;
+        }
+        for file in &plan.metadata {
+            lake.write(&file.path, &[Part::Bytes(&file.bytes)], file.content_type)?;
         }
         lake.write(MODEL_FILE, &[Part::Bytes(&model)], JSON)?;
         self.complete(link, &pending, lake)?;
@@ -179,6 +183,8 @@ struct Plan {
     files: Vec<NewFile>,
     /// Near-real-time files of partitions that are gone, and files of snapshots that are not kept.
     removed: Vec<String>,
+    /// Metadata files that differ from what stands in the lake.
+    metadata: Vec<MetadataFile>,
 }
 
 /// A snapshot file that is to be written, and then stands as the near-real-time file as well.
@@ -197,6 +203,7 @@ impl Plan {
             link: before.clone(),
             files: Vec::new(),
             removed: Vec::new(),
+            metadata: Vec::new(),
         };
         plan.link.last_snapshot_s = number;
         plan.link.last_version = state.catalog.folded_version;
@@ -208,7 +215,23 @@ impl Plan {
             after.initial_sync_completed.get_or_insert(now);
             plan.link.tables.insert(name.clone(), after);
         }
+        changed |= plan.metadata(state)?;
         Ok(changed.then_some(plan))
+    }
+
+    /// Plans the metadata files that are not in the lake as they should be; `true` if there are any.
+    fn metadata(&mut self, state: &State) -> Result<bool> {
+        let files = metadata::files(state, &self.link)?;
+        let after = metadata::checksums(&files);
+        let before = std::mem::replace(&mut self.link.metadata, after);
+        let after = &self.link.metadata;
+        let gone = before.keys().filter(|path| !after.contains_key(*path));
+        self.removed.extend(gone.cloned());
+        self.metadata = files
+            .into_iter()
+            .filter(|file| before.get(&file.path) != after.get(&file.path))
+            .collect();
+        Ok(before != *after)
     }
 
     fn table(

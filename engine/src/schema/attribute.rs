@@ -11,6 +11,8 @@ pub struct Attribute {
     pub kind: AttributeType,
     /// A row without a value here is refused.
     pub required: bool,
+    /// The name of the choice that several tables share, for a choice that is one.
+    pub global_option_set: Option<String>,
 }
 
 /// A Dataverse attribute type with its limits.

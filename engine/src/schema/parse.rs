@@ -52,6 +52,7 @@ struct ColumnJson {
     scale: Option<u32>,
     max_length: Option<u32>,
     behavior: Option<String>,
+    global_option_set: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -125,12 +126,14 @@ fn expand(table: &str, column: &ColumnJson, attributes: &mut Vec<Attribute>) -> 
         name: column.name.clone(),
         kind,
         required: column.required,
+        global_option_set: column.global_option_set.clone(),
     });
     if let Some(kind) = pair {
         attributes.push(Attribute {
             name: format!("{}_entitytype", column.name),
             kind,
             required: false,
+            global_option_set: None,
         });
     }
     Ok(())
@@ -177,6 +180,9 @@ fn kind(column: &ColumnJson) -> Result<AttributeType, String> {
         }
     };
     refuse_foreign_settings(column)?;
+    if let Some(name) = &column.global_option_set {
+        check_name("global option set", name).map_err(|e| e.to_string())?;
+    }
     Ok(kind)
 }
 
@@ -207,6 +213,11 @@ fn refuse_foreign_settings(column: &ColumnJson) -> Result<(), String> {
             &["string", "memo"],
         ),
         ("behavior", column.behavior.is_some(), &["datetime"]),
+        (
+            "globalOptionSet",
+            column.global_option_set.is_some(),
+            &["choice", "multiselect"],
+        ),
     ];
     for (name, present, kinds) in set {
         if present && !kinds.contains(&kind) {
