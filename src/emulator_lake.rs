@@ -94,6 +94,17 @@ impl Lake for EmulatorLake {
             .map(drop)
     }
 
+    fn delete_directory(&self, path: &str) -> Result<()> {
+        self.filesystem.delete(path, true).map_err(failed).map(drop)
+    }
+
+    fn destroy(&self) -> Result<()> {
+        self.store
+            .delete_file_system(&self.account, &self.name)
+            .map_err(failed)
+            .map(drop)
+    }
+
     fn list(&self, path: &str) -> Result<Vec<LakeEntry>> {
         let below = self.filesystem.list(path, true).map_err(failed)?;
         Ok(below.into_iter().map(entry).collect())

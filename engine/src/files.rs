@@ -59,6 +59,18 @@ pub(crate) fn remove_file(path: &Path) -> Result<()> {
     }
 }
 
+/// Removes a folder with everything below it; it is fine if it is gone already.
+pub(crate) fn remove_folder(path: &Path) -> Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.context("removing", path)?,
+    }
+    match path.parent() {
+        Some(parent) => sync_folder(parent),
+        None => Ok(()),
+    }
+}
+
 /// The names in a folder, sorted.
 pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>> {
     let mut names = Vec::new();

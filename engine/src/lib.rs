@@ -67,7 +67,7 @@ pub use error::{Error, ErrorKind, Result, RowError};
 pub use ingest::{Ingest, IngestFormat, IngestOptions, IngestProgress, IngestReport};
 pub use journal::{Commit, Journal, MemoryJournal, Receipt, SledJournal};
 pub use lake::{FolderLake, Lake, LakeEntry, Part};
-pub use link::{LinkStatus, LinkTableOptions, LinkTableStatus, NewLink};
+pub use link::{Activity, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink};
 pub use publish::{
     ModelSettings, PartitionNames, RowChange, SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn,
     SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows, SnapshotTable,

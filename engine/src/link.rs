@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, CatalogStore};
-use crate::clock::Ticks;
+use crate::clock::{TICKS_PER_SECOND, Ticks};
 use crate::compaction::{DeletePartition, Granularity, Layout, Mode};
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
@@ -75,6 +75,8 @@ pub(crate) struct LinkEntry {
     pub endpoint: String,
     pub filesystem: String,
     #[serde(default)]
+    pub activity: Activity,
+    #[serde(default)]
     pub model: ModelSettings,
     pub tables: BTreeMap<String, LinkTable>,
     /// The number in the names of the last snapshot's files: Unix seconds, always rising.
@@ -91,7 +93,41 @@ pub(crate) struct LinkEntry {
     pub pending: Option<Box<Pending>>,
 }
 
+/// Whether a link publishes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Activity {
+    /// It does.
+    #[default]
+    Active,
+    /// It does not until it is resumed.
+    Paused,
+    /// Its removal with all its data was begun and can only be brought to its end.
+    Unlinking,
+}
+
 impl LinkEntry {
+    /// Refuses to publish for a link that does not.
+    pub(crate) fn refuse_to_rest(&self, name: &str) -> Result<()> {
+        match self.activity {
+            Activity::Active => Ok(()),
+            Activity::Paused => Err(Error::invalid(format!(
+                "the link {name} is paused; `lakestage link resume {name}` lets it publish again"
+            ))),
+            Activity::Unlinking => Err(Error::invalid(format!(
+                "the link {name} is being removed; `lakestage link unlink {name} --delete-data` brings it to its end"
+            ))),
+        }
+    }
+
+    /// Refuses to change a link that is being removed.
+    pub(crate) fn refuse_unlinking(&self, name: &str) -> Result<()> {
+        match self.activity {
+            Activity::Unlinking => self.refuse_to_rest(name),
+            _ => Ok(()),
+        }
+    }
+
     /// The files of the catalog folder that the link needs.
     pub(crate) fn model_files(&self) -> impl Iterator<Item = &str> {
         let pending = self.pending.iter().map(|pending| &pending.link.history);
@@ -127,6 +163,9 @@ pub(crate) struct LinkTable {
     pub initial_sync_completed: Option<Ticks>,
     /// The cut at which the table changed last, as published.
     pub last_version: u64,
+    /// When the table was looked at last for a snapshot.
+    #[serde(default)]
+    pub last_synced: Ticks,
     pub partitions: BTreeMap<String, Published>,
 }
 
@@ -138,6 +177,9 @@ pub(crate) struct Published {
     pub changed_version: u64,
     pub rows: u64,
     pub bytes: u64,
+    /// What the lake answered when it was written; not known after some crashes.
+    #[serde(default)]
+    pub etag: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,6 +195,9 @@ pub(crate) struct Pending {
     /// snapshot files that no kept snapshot names.
     #[serde(default)]
     pub removed: Vec<String>,
+    /// The folders that go once it is visible, because their tables left the link.
+    #[serde(default)]
+    pub removed_folders: Vec<String>,
 }
 
 /// A link in numbers.
@@ -167,6 +212,10 @@ pub struct LinkStatus {
     pub filesystem: String,
     /// What locations start with.
     pub endpoint: String,
+    /// Whether it publishes.
+    pub activity: Activity,
+    /// How many versions it is behind the last commit.
+    pub lag_versions: u64,
     /// The number of the last snapshot, Unix seconds; 0 before the first.
     pub last_snapshot_unix_s: i64,
     /// The cut of the last snapshot.
@@ -185,7 +234,8 @@ pub struct LinkStatus {
 pub struct LinkTableStatus {
     /// The table's name.
     pub name: String,
-    /// `NotStarted` before its first snapshot, then `Completed`.
+    /// The state in the service's words: `NotStarted`, `InProgress` while its first snapshot is being written,
+    /// `Completed`, `PostProcessing` while a later one is, `Paused`.
     pub state: &'static str,
     /// Whether it is append-only.
     pub append_only: bool,
@@ -197,6 +247,8 @@ pub struct LinkTableStatus {
     pub files: Vec<String>,
     /// The cut at which it changed last, as published.
     pub last_synced_version: u64,
+    /// When a snapshot looked at it last, in Unix seconds; 0 before the first.
+    pub last_synced_unix_s: i64,
 }
 
 impl Environment {
@@ -222,11 +274,7 @@ impl Environment {
                 name: new.name.clone(),
             });
         }
-        let tables = new
-            .tables
-            .iter()
-            .map(|options| Ok((options.table.clone(), link_table(&state, options)?)))
-            .collect::<Result<BTreeMap<_, _>>>()?;
+        let tables = link_tables(&state, &new.model, &new.tables)?;
         if tables.is_empty() {
             return Err(Error::invalid("a link needs at least one table"));
         }
@@ -234,9 +282,6 @@ impl Environment {
             return Err(Error::invalid(
                 "a link keeps at least one snapshot, the one that model.json names",
             ));
-        }
-        for name in tables.keys() {
-            new.model.check(state.table(name)?.plan.schema())?;
         }
         let filesystem = self.filesystem_name();
         refuse_shared(&state.catalog, new, &filesystem)?;
@@ -248,6 +293,7 @@ impl Environment {
             lake: new.lake.clone(),
             endpoint: new.endpoint.trim_end_matches('/').to_owned(),
             filesystem,
+            activity: Activity::default(),
             model: new.model,
             tables,
             last_snapshot_s: 0,
@@ -266,13 +312,17 @@ impl Environment {
     pub fn links(&self) -> Vec<LinkStatus> {
         let state = self.state();
         let links = state.catalog.links.iter();
-        links.map(|(name, link)| status(name, link)).collect()
+        let last_version = self.last_version();
+        links
+            .map(|(name, link)| status(name, link, last_version))
+            .collect()
     }
 
     /// One link.
     pub fn link(&self, name: &str) -> Result<LinkStatus> {
         let state = self.state();
-        find(&state, name).map(|link| status(name, link))
+        let last_version = self.last_version();
+        find(&state, name).map(|link| status(name, link, last_version))
     }
 
     pub(crate) fn update_links(
@@ -314,6 +364,24 @@ fn check_name(name: &str) -> Result<()> {
     )))
 }
 
+/// Tables with their options, checked.
+pub(crate) fn link_tables(
+    state: &State,
+    model: &ModelSettings,
+    options: &[LinkTableOptions],
+) -> Result<BTreeMap<String, LinkTable>> {
+    let mut tables = BTreeMap::new();
+    for options in options {
+        let name = &options.table;
+        let table = link_table(state, options)?;
+        model.check(state.table(name)?.plan.schema())?;
+        if tables.insert(name.clone(), table).is_some() {
+            return Err(Error::invalid(format!("table {name} is named twice")));
+        }
+    }
+    Ok(tables)
+}
+
 fn link_table(state: &State, options: &LinkTableOptions) -> Result<LinkTable> {
     let name = &options.table;
     let schema = state.table(name)?.plan.schema();
@@ -349,6 +417,7 @@ fn link_table(state: &State, options: &LinkTableOptions) -> Result<LinkTable> {
         layout,
         initial_sync_completed: None,
         last_version: 0,
+        last_synced: 0,
         partitions: BTreeMap::new(),
     })
 }
@@ -385,24 +454,35 @@ fn prepare<'n>(lake: &dyn Lake, tables: impl Iterator<Item = &'n String>) -> Res
     Ok(())
 }
 
-fn status(name: &str, link: &LinkEntry) -> LinkStatus {
+/// The state in the service's words.
+fn table_state(link: &LinkEntry, table: &LinkTable) -> &'static str {
+    match (link.activity, table.initial_sync_completed, &link.pending) {
+        (Activity::Paused, _, _) => "Paused",
+        (_, None, None) => "NotStarted",
+        (_, None, Some(_)) => "InProgress",
+        (_, Some(_), Some(_)) => "PostProcessing",
+        (_, Some(_), None) => "Completed",
+    }
+}
+
+fn status(name: &str, link: &LinkEntry, last_version: u64) -> LinkStatus {
     let tables = link.tables.iter().map(|(name, table)| LinkTableStatus {
         name: name.clone(),
-        state: match table.initial_sync_completed {
-            Some(_) => "Completed",
-            None => "NotStarted",
-        },
+        state: table_state(link, table),
         append_only: table.layout.mode == Mode::AppendOnly,
         partition_strategy: table.layout.granularity.name(),
         count: table.partitions.values().map(|p| p.rows).sum(),
         files: table.partitions.values().map(|p| p.file.clone()).collect(),
         last_synced_version: table.last_version,
+        last_synced_unix_s: table.last_synced.div_euclid(TICKS_PER_SECOND),
     });
     LinkStatus {
         name: name.to_owned(),
         lake: link.lake.clone(),
         filesystem: link.filesystem.clone(),
         endpoint: link.endpoint.clone(),
+        activity: link.activity,
+        lag_versions: last_version.saturating_sub(link.last_version),
         last_snapshot_unix_s: link.last_snapshot_s,
         last_version: link.last_version,
         snapshots: link.history.kept.len() as u64,

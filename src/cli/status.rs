@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::Args;
-use lakestage_engine::{Environment, EnvironmentStatus, LinkStatus, TableStatus};
+use lakestage_engine::{Activity, Environment, EnvironmentStatus, LinkStatus, TableStatus};
 use serde::Serialize;
 
-use super::output::{self, Align, TextTable, bytes_text, count_text, time_text};
+use super::output::{self, Align, TextTable, bytes_text, count_text, counted, time_text};
 use super::run::Session;
 
 /// Show environments, tables and links in numbers.
@@ -106,8 +106,13 @@ pub(crate) fn tables_text(tables: &[TableStatus], indent: &str) -> String {
 
 /// A link with its tables.
 pub(crate) fn link_text(link: &LinkStatus) -> String {
+    let activity = match link.activity {
+        Activity::Active => "",
+        Activity::Paused => ", paused",
+        Activity::Unlinking => ", being removed",
+    };
     let mut text = format!(
-        "link {} to {} in {}\n",
+        "link {} to {} in {}{activity}\n",
         link.name, link.filesystem, link.lake
     );
     // Writing to a string cannot fail.
@@ -115,10 +120,11 @@ pub(crate) fn link_text(link: &LinkStatus) -> String {
         0 => writeln!(text, "  no snapshot yet"),
         unix_s => writeln!(
             text,
-            "  last snapshot {unix_s} ({}) at version {}; {} can be read",
+            "  last snapshot {unix_s} ({}) at version {}, {} behind; {} can be read",
             time_text(unix_s),
             link.last_version,
-            link.snapshots
+            counted(link.lag_versions, "version"),
+            counted(link.snapshots, "snapshot")
         ),
     };
     let mut lines = TextTable::new(&[
@@ -128,6 +134,7 @@ pub(crate) fn link_text(link: &LinkStatus) -> String {
         ("partition", Align::Left),
         ("count", Align::Right),
         ("files", Align::Right),
+        ("last synced", Align::Left),
     ]);
     for table in &link.tables {
         lines.row(vec![
@@ -142,6 +149,14 @@ pub(crate) fn link_text(link: &LinkStatus) -> String {
             table.partition_strategy.to_owned(),
             count_text(table.count),
             count_text(table.files.len() as u64),
+            match table.last_synced_unix_s {
+                0 => "never".to_owned(),
+                unix_s => format!(
+                    "{}, changed at version {}",
+                    time_text(unix_s),
+                    table.last_synced_version
+                ),
+            },
         ]);
     }
     text.push_str(&lines.text("  "));

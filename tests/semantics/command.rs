@@ -81,6 +81,12 @@ fn every_command_has_help_with_an_example_or_options() {
         vec!["ingest"],
         vec!["link", "new"],
         vec!["link", "list"],
+        vec!["link", "status"],
+        vec!["link", "tables", "add"],
+        vec!["link", "tables", "remove"],
+        vec!["link", "pause"],
+        vec!["link", "resume"],
+        vec!["link", "unlink"],
         vec!["snapshot"],
         vec!["snapshot", "list"],
         vec!["snapshot", "read"],
@@ -534,4 +540,31 @@ fn kept_snapshots_are_listed_read_compared_and_pinned() {
         .0,
         2
     );
+}
+
+#[test]
+fn a_link_is_changed_from_the_command_line() {
+    let data = data();
+    let at = data.path();
+    add_table(at, "member.json", crate::world::MEMBER);
+    run(at, &["link", "new", "--table", "task"]);
+    let link = json(at, &["link", "tables", "add", "member"]);
+    assert_eq!(link["tables"][0]["name"], "member");
+    run(at, &["snapshot"]);
+    run(at, &["link", "pause", "lake"]);
+    let (code, out, error) = told(at, &["snapshot"], "");
+    assert_eq!((code, out.as_str()), (0, ""));
+    assert!(error.contains("paused"), "{error}");
+    assert_eq!(told(at, &["snapshot", "lake"], "").0, 1);
+    let (_, out, _) = told(at, &["link", "status"], "");
+    assert!(out.contains("paused"), "{out}");
+    run(at, &["link", "resume", "lake"]);
+    let link = json(at, &["link", "tables", "remove", "member"]);
+    assert_eq!(link["tables"].as_array().unwrap().len(), 1);
+    assert_eq!(told(at, &["link", "tables", "remove", "task"], "").0, 1);
+    let (code, out, _) = told(at, &["link", "unlink", "lake", "--delete-data"], "");
+    assert_eq!(code, 0);
+    assert!(out.contains("dataverse-contoso-org1"), "{out}");
+    let (_, out, _) = told(at, &["fs", "ls"], "");
+    assert_eq!(out, "");
 }

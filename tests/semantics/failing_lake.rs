@@ -63,6 +63,14 @@ impl Lake for FailingLake {
         self.change(|lake| lake.delete(path))
     }
 
+    fn delete_directory(&self, path: &str) -> Result<()> {
+        self.change(|lake| lake.delete_directory(path))
+    }
+
+    fn destroy(&self) -> Result<()> {
+        self.change(Lake::destroy)
+    }
+
     fn list(&self, path: &str) -> Result<Vec<LakeEntry>> {
         self.lake.list(path)
     }

@@ -10,6 +10,7 @@ mod failing_lake;
 mod journal;
 mod kept_snapshots;
 mod lake;
+mod links;
 mod metadata;
 mod model;
 mod promises;

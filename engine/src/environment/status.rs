@@ -44,6 +44,12 @@ pub struct TableStatus {
 }
 
 impl Environment {
+    /// The version of the last commit.
+    pub fn last_version(&self) -> u64 {
+        let last = self.inner.tail.commits().last().map(|c| c.last_version());
+        last.unwrap_or_else(|| self.state().catalog.folded_version)
+    }
+
     /// What the environment holds.
     pub fn status(&self) -> Result<EnvironmentStatus> {
         let state = self.state();
@@ -60,11 +66,10 @@ impl Environment {
                 partitions: partitions.len(),
             })
         });
-        let last = self.inner.tail.commits().last().map(|c| c.last_version());
         Ok(EnvironmentStatus {
             settings: catalog.settings.clone(),
             compacted_version: catalog.folded_version,
-            last_version: last.unwrap_or(catalog.folded_version),
+            last_version: self.last_version(),
             tail_bytes: self.inner.tail.bytes() as u64,
             journal_bytes: self.inner.journal.stored_bytes()?,
             tables: tables.collect(),

@@ -176,6 +176,14 @@ impl Lake for FolderLake {
         }
     }
 
+    fn delete_directory(&self, path: &str) -> Result<()> {
+        files::remove_folder(&self.path(path)?)
+    }
+
+    fn destroy(&self) -> Result<()> {
+        files::remove_folder(&self.root)
+    }
+
     fn list(&self, path: &str) -> Result<Vec<LakeEntry>> {
         let mut entries = Vec::new();
         let mut waiting = vec![path.to_owned()];

@@ -70,6 +70,12 @@ pub trait Lake: Send + Sync {
     /// Removes a file; it is fine if it is gone already.
     fn delete(&self, path: &str) -> Result<()>;
 
+    /// Removes a folder with everything below it; it is fine if it is gone already.
+    fn delete_directory(&self, path: &str) -> Result<()>;
+
+    /// Removes the filesystem with everything in it; it is fine if it is gone already.
+    fn destroy(&self) -> Result<()>;
+
     /// Everything below a folder, files and folders, sorted by path. `""` is the root.
     fn list(&self, path: &str) -> Result<Vec<LakeEntry>>;
 

@@ -61,23 +61,20 @@ impl History {
         }
     }
 
-    /// Forgets the snapshots whose time is over, and gives the files that nobody needs any more.
-    /// `held` says which numbers a reader of this process holds.
-    pub(crate) fn expire(&mut self, now: Ticks, held: impl Fn(i64) -> bool) -> Vec<String> {
+    /// Forgets the snapshots whose time is over, and gives the files that nobody needs any more: theirs, and those of
+    /// `retired`. `held` says which numbers a reader of this process holds.
+    pub(crate) fn expire(
+        &mut self,
+        now: Ticks,
+        held: impl Fn(i64) -> bool,
+        retired: BTreeSet<String>,
+    ) -> Vec<String> {
         self.pins
             .retain(|_, pin| pin.expires.is_none_or(|expires| expires > now));
-        let Some(limit) = self.limit else {
-            return Vec::new();
-        };
+        let limit = self.limit.map_or(usize::MAX, |limit| limit as usize);
         let pinned: BTreeSet<i64> = self.pins.values().map(|pin| pin.snapshot_s).collect();
-        let newest: BTreeSet<i64> = self
-            .kept
-            .keys()
-            .rev()
-            .take(limit as usize)
-            .copied()
-            .collect();
-        let mut gone = BTreeSet::new();
+        let newest: BTreeSet<i64> = self.kept.keys().rev().take(limit).copied().collect();
+        let mut gone = retired;
         self.kept.retain(|number, kept| {
             let stays = newest.contains(number) || pinned.contains(number) || held(*number);
             if !stays {
@@ -91,6 +88,24 @@ impl History {
             }
         }
         gone.into_iter().collect()
+    }
+
+    /// Forgets the snapshots that name files of a table, whose folder is about to go, and gives the other files that
+    /// they named.
+    pub(crate) fn forget_table(&mut self, table: &str) -> BTreeSet<String> {
+        let folder = format!("{table}/");
+        let mut gone = BTreeSet::new();
+        self.kept.retain(|_, kept| {
+            let stays = !kept.files.iter().any(|file| file.starts_with(&folder));
+            if !stays {
+                gone.append(&mut kept.files);
+            }
+            stays
+        });
+        self.pins
+            .retain(|_, pin| self.kept.contains_key(&pin.snapshot_s));
+        gone.retain(|file| !file.starts_with(&folder));
+        gone
     }
 
     /// The names of the catalog's files that this history needs.
@@ -286,25 +301,31 @@ mod tests {
         }
     }
 
+    fn none() -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+
     #[test]
     fn a_file_goes_with_the_last_kept_snapshot_that_names_it() {
         let mut history = History::keeping(Some(2));
         history.kept.insert(1, kept(&["a1", "b1"]));
         history.kept.insert(2, kept(&["a2", "b1"]));
         history.kept.insert(3, kept(&["a3", "b1"]));
-        assert_eq!(history.expire(0, |_| false), ["a1"]);
+        assert_eq!(history.expire(0, |_| false, none()), ["a1"]);
         history.kept.insert(4, kept(&["a3", "b4"]));
         let pin = Pin {
             snapshot_s: 2,
             expires: Some(10),
         };
         history.pins.insert("audit".into(), pin);
-        assert_eq!(history.expire(9, |_| false), [""; 0]);
-        assert_eq!(history.expire(10, |number| number == 2), [""; 0]);
+        assert_eq!(history.expire(9, |_| false, none()), [""; 0]);
+        assert_eq!(history.expire(10, |number| number == 2, none()), [""; 0]);
         assert!(history.pins.is_empty());
-        assert_eq!(history.expire(10, |_| false), ["a2"]);
+        assert_eq!(history.expire(10, |_| false, none()), ["a2"]);
+        let retired = ["b4", "c1"].map(str::to_owned).into();
+        assert_eq!(history.expire(10, |_| false, retired), ["c1"]);
         history.limit = None;
         history.kept.insert(5, kept(&["a5", "b5"]));
-        assert_eq!(history.expire(10, |_| false), [""; 0]);
+        assert_eq!(history.expire(10, |_| false, none()), [""; 0]);
     }
 }

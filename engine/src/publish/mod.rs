@@ -6,8 +6,10 @@ mod lease;
 mod metadata;
 mod model_json;
 mod model_settings;
+mod plan;
 mod reader;
 mod snapshot;
+mod unlink;
 
 pub use difference::{RowChange, TableDifference, difference};
 pub(crate) use history::{History, Kept, Pin};
@@ -16,4 +18,5 @@ pub(crate) use lease::Leases;
 pub(crate) use metadata::Checksums;
 pub use model_settings::{ModelSettings, PartitionNames};
 pub use reader::{SnapshotColumn, SnapshotReader, SnapshotRows, SnapshotTable};
+pub(crate) use snapshot::MODEL_FILE;
 pub use snapshot::SnapshotReport;

@@ -7,19 +7,17 @@
 use serde::Serialize;
 
 use super::history::Kept;
-use super::metadata::{self, MetadataFile};
 use super::model_json;
-use crate::catalog::{FileEntry, PartitionEntry};
+use super::plan::Plan;
+use crate::catalog::FileEntry;
 use crate::checksum::crc32c;
-use crate::clock::TICKS_PER_SECOND;
-use crate::environment::{Environment, State};
-use crate::error::{Error, Result};
+use crate::environment::Environment;
+use crate::error::Result;
 use crate::lake::{Lake, Part};
-use crate::link::{self, LinkEntry, LinkTable, Pending, Published};
+use crate::link::{self, LinkEntry, Pending};
 
 /// The file that always names the newest snapshot.
 pub(crate) const MODEL_FILE: &str = "model.json";
-const CSV: &str = "text/csv";
 const JSON: &str = "application/json";
 
 /// What a snapshot did.
@@ -42,6 +40,8 @@ pub struct SnapshotReport {
     pub bytes: u64,
     /// Bytes of the files it wrote. A lake that can share holds them once.
     pub bytes_written: u64,
+    /// Files of the lake that somebody else had removed or changed, and that it put right.
+    pub repaired: Vec<String>,
 }
 
 impl Environment {
@@ -53,19 +53,32 @@ impl Environment {
     pub fn snapshot(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
         let _publishing = self.inner.lock_publication();
         self.settle(link, lake)?;
+        link::find(&self.state(), link)?.refuse_to_rest(link)?;
+        self.publish(link, lake, &[])
+    }
+
+    /// Publishes, and takes tables out of the link with it. The caller holds the publication lock and has settled what
+    /// was before.
+    pub(super) fn publish(
+        &self,
+        link: &str,
+        lake: &dyn Lake,
+        without: &[String],
+    ) -> Result<SnapshotReport> {
         let _packs = self.hold_packs();
         let state = self.fold()?;
         let before = link::find(&state, link)?;
-        let Some(mut plan) = Plan::of(self, &state, before)? else {
-            return Ok(report(before, false, Vec::new()));
+        let Some(mut plan) = Plan::of(self, &state, before, lake, without)? else {
+            return Ok(report(before, None));
         };
         let model = model_json::render(&state, &plan.link)?;
         let model_file = self.remember(link, &mut plan, &model);
-        let pending = Pending {
+        let mut pending = Pending {
             model_crc32c: model_file.crc32c,
             link: plan.link.clone(),
             files: plan.files.iter().map(|f| f.path.clone()).collect(),
-            removed: plan.removed,
+            removed: plan.removed.clone(),
+            removed_folders: without.to_vec(),
         };
         self.update_links(|store, links| {
             // Written under the catalog's lock: whatever the catalog does not name is garbage.
@@ -76,15 +89,15 @@ impl Environment {
             Ok(())
         })?;
         for file in &plan.files {
-            file.write(self, lake)?;
+            let written = file.write(self, lake)?;
+            pending.link.note_etag(file, written.etag);
         }
         for file in &plan.metadata {
             lake.write(&file.path, &[Part::Bytes(&file.bytes)], file.content_type)?;
         }
         lake.write(MODEL_FILE, &[Part::Bytes(&model)], JSON)?;
         self.complete(link, &pending, lake)?;
-        let written = plan.files.into_iter().map(|f| f.path).collect();
-        Ok(report(&plan.link, true, written))
+        Ok(report(&pending.link, Some(plan)))
     }
 
     /// Enters the snapshot into the link's history, and plans to remove what falls out of it.
@@ -111,13 +124,14 @@ impl Environment {
         history.kept.insert(number, kept);
         let now = self.inner.clock.now_ticks();
         let leases = &self.inner.leases;
-        plan.removed
-            .extend(history.expire(now, |number| leases.is_held(link, number)));
+        let held = |number| leases.is_held(link, number);
+        let retired = std::mem::take(&mut plan.retired);
+        plan.removed.extend(history.expire(now, held, retired));
         model_file
     }
 
     /// Ends what an interrupted snapshot left: it either became visible, or it is cleared away.
-    fn settle(&self, name: &str, lake: &dyn Lake) -> Result<()> {
+    pub(super) fn settle(&self, name: &str, lake: &dyn Lake) -> Result<()> {
         let state = self.state();
         let entry = link::find(&state, name)?;
         let Some(pending) = &entry.pending else {
@@ -145,6 +159,9 @@ impl Environment {
         for path in &pending.removed {
             lake.delete(path)?;
         }
+        for path in &pending.removed_folders {
+            lake.delete_directory(path)?;
+        }
         self.update_link(name, |entry| *entry = pending.link.clone())
     }
 
@@ -162,7 +179,16 @@ impl Environment {
     }
 }
 
-fn report(link: &LinkEntry, changed: bool, files_written: Vec<String>) -> SnapshotReport {
+/// `plan` is what was carried out; `None` if the lake showed everything already.
+fn report(link: &LinkEntry, plan: Option<Plan>) -> SnapshotReport {
+    let changed = plan.is_some();
+    let (files_written, repaired): (Vec<String>, _) = match plan {
+        None => (Vec::new(), Vec::new()),
+        Some(plan) => (
+            plan.files.into_iter().map(|file| file.path).collect(),
+            plan.repaired,
+        ),
+    };
     let all = || link.tables.values().flat_map(|t| t.partitions.values());
     let (written, kept): (Vec<_>, Vec<_>) = all().partition(|p| files_written.contains(&p.file));
     SnapshotReport {
@@ -174,154 +200,6 @@ fn report(link: &LinkEntry, changed: bool, files_written: Vec<String>) -> Snapsh
         bytes: all().map(|p| p.bytes).sum(),
         bytes_written: written.iter().map(|p| p.bytes).sum(),
         files_written,
+        repaired,
     }
-}
-
-/// What a snapshot will write, and the link as it is afterwards.
-struct Plan {
-    link: LinkEntry,
-    files: Vec<NewFile>,
-    /// Near-real-time files of partitions that are gone, and files of snapshots that are not kept.
-    removed: Vec<String>,
-    /// Metadata files that differ from what stands in the lake.
-    metadata: Vec<MetadataFile>,
-}
-
-/// A snapshot file that is to be written, and then stands as the near-real-time file as well.
-struct NewFile {
-    path: String,
-    current: String,
-    partition: PartitionEntry,
-}
-
-impl Plan {
-    /// `None` if the lake shows this state already.
-    fn of(environment: &Environment, state: &State, before: &LinkEntry) -> Result<Option<Self>> {
-        let now = environment.inner.clock.now_ticks();
-        let number = (now.div_euclid(TICKS_PER_SECOND)).max(before.last_snapshot_s + 1);
-        let mut plan = Plan {
-            link: before.clone(),
-            files: Vec::new(),
-            removed: Vec::new(),
-            metadata: Vec::new(),
-        };
-        plan.link.last_snapshot_s = number;
-        plan.link.last_version = state.catalog.folded_version;
-        let mut changed = before.last_snapshot_s == 0;
-        for (name, table) in &before.tables {
-            let mut after = table.clone();
-            changed |= plan.table(state, name, number, &mut after)?;
-            changed |= after.initial_sync_completed.is_none();
-            after.initial_sync_completed.get_or_insert(now);
-            plan.link.tables.insert(name.clone(), after);
-        }
-        changed |= plan.metadata(state)?;
-        Ok(changed.then_some(plan))
-    }
-
-    /// Plans the metadata files that are not in the lake as they should be; `true` if there are any.
-    fn metadata(&mut self, state: &State) -> Result<bool> {
-        let files = metadata::files(state, &self.link)?;
-        let after = metadata::checksums(&files);
-        let before = std::mem::replace(&mut self.link.metadata, after);
-        let after = &self.link.metadata;
-        let gone = before.keys().filter(|path| !after.contains_key(*path));
-        self.removed.extend(gone.cloned());
-        self.metadata = files
-            .into_iter()
-            .filter(|file| before.get(&file.path) != after.get(&file.path))
-            .collect();
-        Ok(before != *after)
-    }
-
-    fn table(
-        &mut self,
-        state: &State,
-        name: &str,
-        number: i64,
-        table: &mut LinkTable,
-    ) -> Result<bool> {
-        let entry = state.catalog.tables.get(name);
-        let layout = entry.and_then(|t| t.layout(&table.layout)).ok_or_else(|| {
-            Error::invalid(format!("table {name} is gone, but the link still has it"))
-        })?;
-        let mut changed = false;
-        let gone: Vec<String> = table
-            .partitions
-            .keys()
-            .filter(|partition| !layout.partitions.contains_key(*partition))
-            .cloned()
-            .collect();
-        for partition in gone {
-            table.partitions.remove(&partition);
-            self.removed.push(format!("{name}/{partition}.csv"));
-            changed = true;
-        }
-        for (partition, entry) in &layout.partitions {
-            let published = table.partitions.get(partition);
-            if published.is_some_and(|p| p.changed_version == entry.changed_version) {
-                continue;
-            }
-            let path = format!("{name}/Snapshot/{partition}_{number}.csv");
-            table.partitions.insert(
-                partition.clone(),
-                Published {
-                    file: path.clone(),
-                    changed_version: entry.changed_version,
-                    rows: entry.rows,
-                    bytes: entry.bytes,
-                },
-            );
-            table.last_version = table.last_version.max(entry.changed_version);
-            self.files.push(NewFile {
-                path,
-                current: format!("{name}/{partition}.csv"),
-                partition: entry.clone(),
-            });
-            changed = true;
-        }
-        Ok(changed)
-    }
-}
-
-impl NewFile {
-    fn write(&self, environment: &Environment, lake: &dyn Lake) -> Result<()> {
-        let packs = &environment.inner.packs;
-        let manifest = packs.manifest(&self.partition.manifest)?;
-        let files: Vec<_> = manifest
-            .blocks
-            .iter()
-            .map(|block| {
-                (
-                    pack_name(environment, block.extent.pack),
-                    packs.path(block.extent.pack),
-                )
-            })
-            .collect();
-        let parts: Vec<Part<'_>> = manifest
-            .blocks
-            .iter()
-            .zip(&files)
-            .map(|(block, (name, file))| Part::Range {
-                name,
-                file,
-                offset: block.extent.offset,
-                length: block.extent.length,
-                crc32c: block.extent.crc32c,
-            })
-            .collect();
-        let written = lake.write(&self.path, &parts, CSV)?;
-        if written.length != self.partition.bytes {
-            return Err(Error::Lake(format!(
-                "{} has {} bytes after it was written, and should have {}",
-                self.path, written.length, self.partition.bytes
-            )));
-        }
-        lake.copy(&self.path, &self.current)
-    }
-}
-
-/// A name for a pack that no other environment's pack has.
-fn pack_name(environment: &Environment, pack: u64) -> String {
-    format!("{}/{pack}", environment.state().catalog.id.simple())
 }

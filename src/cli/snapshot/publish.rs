@@ -1,7 +1,7 @@
 //! `lakestage snapshot [LINK]`
 
 use anyhow::{Result, bail};
-use lakestage_engine::SnapshotReport;
+use lakestage_engine::{Activity, SnapshotReport};
 use serde::Serialize;
 
 use super::PublishArgs;
@@ -30,10 +30,22 @@ pub(super) fn run(args: &PublishArgs, session: &Session<'_>) -> Result<()> {
         bail!("there is no link yet; create one with `lakestage link new --all`");
     }
     for link in links {
+        if args.link.is_none() && link.activity == Activity::Paused {
+            session
+                .console
+                .note(&format!("{}: passed over, since it is paused", link.name));
+            continue;
+        }
         let lake = lake_of(session, &link)?;
         let step = Step::start(session.console, &format!("{}: snapshot", link.name));
         let report = environment.snapshot(&link.name, &*lake)?;
         drop(step);
+        for path in &report.repaired {
+            session.console.note(&format!(
+                "{}: {path} had been removed or changed by somebody else, and was put right",
+                link.name
+            ));
+        }
         let snapshot = LinkSnapshot {
             link: &link.name,
             report: &report,

@@ -1,0 +1,240 @@
+//! What a snapshot has to do: which files to write, which to take over, which to remove.
+
+use std::collections::BTreeSet;
+
+use super::MODEL_FILE;
+use super::metadata::{self, MetadataFile};
+use crate::catalog::PartitionEntry;
+use crate::checksum::crc32c;
+use crate::clock::TICKS_PER_SECOND;
+use crate::environment::{Environment, State};
+use crate::error::{Error, Result};
+use crate::lake::{Lake, LakeEntry, Part};
+use crate::link::{LinkEntry, LinkTable, Published};
+
+const CSV: &str = "text/csv";
+
+/// What a snapshot will write, and the link as it is afterwards.
+pub(super) struct Plan {
+    pub link: LinkEntry,
+    pub files: Vec<NewFile>,
+    /// Near-real-time files of partitions that are gone, and files of snapshots that are not kept.
+    pub removed: Vec<String>,
+    /// Snapshot files that go unless a kept snapshot names them.
+    pub retired: BTreeSet<String>,
+    /// Metadata files that differ from what stands in the lake.
+    pub metadata: Vec<MetadataFile>,
+    /// Files that somebody else removed or changed.
+    pub repaired: Vec<String>,
+}
+
+/// A snapshot file that is to be written, and then stands as the near-real-time file as well.
+pub(crate) struct NewFile {
+    pub path: String,
+    table: String,
+    name: String,
+    partition: PartitionEntry,
+}
+
+impl Plan {
+    /// `None` if the lake shows this state already. The tables of `without` leave the link.
+    pub(super) fn of(
+        environment: &Environment,
+        state: &State,
+        before: &LinkEntry,
+        lake: &dyn Lake,
+        without: &[String],
+    ) -> Result<Option<Self>> {
+        let now = environment.inner.clock.now_ticks();
+        let number = (now.div_euclid(TICKS_PER_SECOND)).max(before.last_snapshot_s + 1);
+        let mut plan = Plan {
+            link: before.clone(),
+            files: Vec::new(),
+            removed: Vec::new(),
+            retired: BTreeSet::new(),
+            metadata: Vec::new(),
+            repaired: Vec::new(),
+        };
+        plan.link.last_snapshot_s = number;
+        plan.link.last_version = state.catalog.folded_version;
+        let mut changed = before.last_snapshot_s == 0 || !without.is_empty();
+        for table in without {
+            plan.link.tables.remove(table);
+            plan.retired.extend(plan.link.history.forget_table(table));
+        }
+        for (name, mut table) in plan.link.tables.clone() {
+            changed |= plan.table(state, &name, number, &mut table, lake)?;
+            changed |= table.initial_sync_completed.is_none();
+            table.initial_sync_completed.get_or_insert(now);
+            table.last_synced = now;
+            plan.link.tables.insert(name, table);
+        }
+        changed |= plan.metadata(state)?;
+        changed |= plan.model_is_gone(before, lake)?;
+        Ok(changed.then_some(plan))
+    }
+
+    /// Whether `model.json` is not what was published last.
+    fn model_is_gone(&mut self, before: &LinkEntry, lake: &dyn Lake) -> Result<bool> {
+        let Some((_, published)) = before.history.kept.last_key_value() else {
+            return Ok(false);
+        };
+        let model = lake.read(MODEL_FILE)?;
+        let is_gone = model.is_none_or(|model| crc32c(&[&model]) != published.model.crc32c);
+        if is_gone {
+            self.repaired.push(MODEL_FILE.to_owned());
+        }
+        Ok(is_gone)
+    }
+
+    /// Plans the metadata files that are not in the lake as they should be; `true` if there are any.
+    fn metadata(&mut self, state: &State) -> Result<bool> {
+        let files = metadata::files(state, &self.link)?;
+        let after = metadata::checksums(&files);
+        let before = std::mem::replace(&mut self.link.metadata, after);
+        let after = &self.link.metadata;
+        let gone = before.keys().filter(|path| !after.contains_key(*path));
+        self.removed.extend(gone.cloned());
+        self.metadata = files
+            .into_iter()
+            .filter(|file| before.get(&file.path) != after.get(&file.path))
+            .collect();
+        Ok(before != *after)
+    }
+
+    fn table(
+        &mut self,
+        state: &State,
+        name: &str,
+        number: i64,
+        table: &mut LinkTable,
+        lake: &dyn Lake,
+    ) -> Result<bool> {
+        let entry = state.catalog.tables.get(name);
+        let layout = entry.and_then(|t| t.layout(&table.layout)).ok_or_else(|| {
+            Error::invalid(format!("table {name} is gone, but the link still has it"))
+        })?;
+        let mut changed = false;
+        let gone: Vec<String> = table
+            .partitions
+            .keys()
+            .filter(|partition| !layout.partitions.contains_key(*partition))
+            .cloned()
+            .collect();
+        for partition in gone {
+            table.partitions.remove(&partition);
+            self.removed.push(current_path(name, &partition));
+            changed = true;
+        }
+        for (partition, entry) in &layout.partitions {
+            let published = table.partitions.get(partition);
+            let published = published.filter(|p| p.changed_version == entry.changed_version);
+            if let Some(published) = published {
+                let current = current_path(name, partition);
+                match published.damaged(&current, lake)? {
+                    None => continue,
+                    Some(damaged) => self.repaired.push(damaged),
+                }
+            }
+            let path = format!("{name}/Snapshot/{partition}_{number}.csv");
+            table.partitions.insert(
+                partition.clone(),
+                Published {
+                    file: path.clone(),
+                    changed_version: entry.changed_version,
+                    rows: entry.rows,
+                    bytes: entry.bytes,
+                    etag: None,
+                },
+            );
+            table.last_version = table.last_version.max(entry.changed_version);
+            self.files.push(NewFile {
+                path,
+                table: name.to_owned(),
+                name: partition.clone(),
+                partition: entry.clone(),
+            });
+            changed = true;
+        }
+        Ok(changed)
+    }
+}
+
+/// The near-real-time file of a partition.
+pub(super) fn current_path(table: &str, partition: &str) -> String {
+    format!("{table}/{partition}.csv")
+}
+
+impl Published {
+    /// The path of the file that is not as it was published, if there is one. The snapshot file is known by its length
+    /// and its ETag; the near-real-time file by its length, since a lake may give a copy another ETag.
+    fn damaged(&self, current: &str, lake: &dyn Lake) -> Result<Option<String>> {
+        let fits = |found: &Option<LakeEntry>| {
+            let found = found.as_ref();
+            found.is_some_and(|entry| entry.length == self.bytes && !entry.is_directory)
+        };
+        let snapshot = lake.stat(&self.file)?;
+        let same = match (&snapshot, &self.etag) {
+            (Some(entry), Some(etag)) => entry.etag == *etag,
+            // After a crash the ETag of a file that was just written is not known.
+            _ => true,
+        };
+        if !fits(&snapshot) || !same {
+            return Ok(Some(self.file.clone()));
+        }
+        Ok((!fits(&lake.stat(current)?)).then(|| current.to_owned()))
+    }
+}
+
+impl LinkEntry {
+    /// Notes how the lake names the content of a file that was just written.
+    pub(super) fn note_etag(&mut self, file: &NewFile, etag: String) {
+        let table = self.tables.get_mut(&file.table);
+        if let Some(published) = table.and_then(|t| t.partitions.get_mut(&file.name)) {
+            published.etag = Some(etag);
+        }
+    }
+}
+
+impl NewFile {
+    pub(super) fn write(&self, environment: &Environment, lake: &dyn Lake) -> Result<LakeEntry> {
+        let packs = &environment.inner.packs;
+        let manifest = packs.manifest(&self.partition.manifest)?;
+        let files: Vec<_> = manifest
+            .blocks
+            .iter()
+            .map(|block| {
+                (
+                    pack_name(environment, block.extent.pack),
+                    packs.path(block.extent.pack),
+                )
+            })
+            .collect();
+        let parts: Vec<Part<'_>> = manifest
+            .blocks
+            .iter()
+            .zip(&files)
+            .map(|(block, (name, file))| Part::Range {
+                name,
+                file,
+                offset: block.extent.offset,
+                length: block.extent.length,
+                crc32c: block.extent.crc32c,
+            })
+            .collect();
+        let written = lake.write(&self.path, &parts, CSV)?;
+        if written.length != self.partition.bytes {
+            return Err(Error::Lake(format!(
+                "{} has {} bytes after it was written, and should have {}",
+                self.path, written.length, self.partition.bytes
+            )));
+        }
+        lake.copy(&self.path, &current_path(&self.table, &self.name))?;
+        Ok(written)
+    }
+}
+
+/// A name for a pack that no other environment's pack has.
+fn pack_name(environment: &Environment, pack: u64) -> String {
+    format!("{}/{pack}", environment.state().catalog.id.simple())
+}

@@ -1,0 +1,85 @@
+//! `lakestage link`
+
+mod change;
+mod new;
+mod status;
+mod table_choice;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use lakestage::LakeAddress;
+use lakestage_engine::LinkStatus;
+
+use super::run::Session;
+use table_choice::table_options_help;
+
+/// Link tables to a lake, change the links and show them.
+#[derive(Debug, Args)]
+pub(crate) struct LinkArgs {
+    #[command(subcommand)]
+    command: LinkCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum LinkCommand {
+    /// Link tables to a lake
+    ///
+    /// Creates the filesystem dataverse-<environment>-<organization> with a folder for each table. The first snapshot
+    /// fills them.
+    #[command(after_help = concat!("Examples:\n  \
+lakestage link new --table account --table contact\n  \
+lakestage link new --all --to folder:/srv/lake\n  \
+lakestage link new --table account,mode=append-only --table contact,partition=month\n\n", table_options_help!()))]
+    New(new::NewArgs),
+    /// Show the links
+    #[command(
+        visible_alias = "list",
+        after_help = "Examples:\n  lakestage link status\n  lakestage link status lake --json"
+    )]
+    Status(status::StatusArgs),
+    /// Add tables to a link, or take them out
+    Tables(change::TablesArgs),
+    /// Let a link rest; changes wait until it is resumed
+    #[command(after_help = "Example:\n  lakestage link pause lake")]
+    Pause(change::NameArgs),
+    /// Let a paused link publish again
+    #[command(after_help = "Example:\n  lakestage link resume lake")]
+    Resume(change::NameArgs),
+    /// Remove a link
+    ///
+    /// The filesystem stays as it is unless --delete-data is given. It must be removed before the environment is linked
+    /// to the same lake again.
+    #[command(
+        after_help = "Examples:\n  lakestage link unlink lake\n  lakestage link unlink lake --delete-data"
+    )]
+    Unlink(change::UnlinkArgs),
+}
+
+pub(crate) fn run(args: &LinkArgs, session: &Session<'_>) -> Result<()> {
+    match &args.command {
+        LinkCommand::New(args) => new::run(args, session),
+        LinkCommand::Status(args) => status::run(args, session),
+        LinkCommand::Tables(args) => change::tables(args, session),
+        LinkCommand::Pause(args) => change::pause(args, session),
+        LinkCommand::Resume(args) => change::resume(args, session),
+        LinkCommand::Unlink(args) => change::unlink(args, session),
+    }
+}
+
+/// The address the real account of that name would have, as the service writes it.
+pub(crate) fn default_endpoint(lake: &LakeAddress) -> String {
+    let account = match lake {
+        LakeAddress::Emulator { account } => account,
+        LakeAddress::Folder(_) => lakestage_emulator::DEFAULT_ACCOUNT_NAME,
+    };
+    format!("https://{account}.dfs.core.windows.net:443")
+}
+
+/// The lake that a link writes to.
+pub(crate) fn lake_of(
+    session: &Session<'_>,
+    link: &LinkStatus,
+) -> Result<Box<dyn lakestage_engine::Lake>> {
+    let address: LakeAddress = link.lake.parse().map_err(anyhow::Error::msg)?;
+    session.data.lake(&address, &link.filesystem)
+}

@@ -1,0 +1,157 @@
+//! `lakestage link new`
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use lakestage::LakeAddress;
+use lakestage_engine::{Environment, LinkTableOptions, ModelSettings, NewLink, PartitionNames};
+
+use super::default_endpoint;
+use super::table_choice::TableChoice;
+use crate::cli::command::resolve;
+use crate::cli::environment::EnvironmentArg;
+use crate::cli::output;
+use crate::cli::run::Session;
+
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// A name for the link
+    #[arg(default_value = "lake")]
+    name: String,
+
+    /// A table to link, with its options; may be given several times
+    #[arg(
+        long = "table",
+        value_name = "TABLE[,OPTION=VALUE...]",
+        required_unless_present = "all"
+    )]
+    tables: Vec<TableChoice>,
+
+    /// Link every table that has change tracking on
+    #[arg(long, conflicts_with = "tables")]
+    all: bool,
+
+    /// The lake: emulator, emulator:<account> or folder:<path>
+    #[arg(long, default_value = "emulator")]
+    to: LakeAddress,
+
+    /// What the locations in model.json start with
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+
+    /// How many snapshots stay readable, or all
+    #[arg(long, value_name = "COUNT", default_value = "5")]
+    keep_snapshots: KeptSnapshots,
+
+    #[command(flatten)]
+    model: ModelArgs,
+
+    #[command(flatten)]
+    environment: EnvironmentArg,
+}
+
+/// What no public source settles about the service's model.json.
+#[derive(Debug, Args)]
+struct ModelArgs {
+    /// How many digits model.json says that decimals have; the scale is the column's own
+    #[arg(long, value_name = "DIGITS", default_value_t = ModelSettings::default().decimal_precision)]
+    decimal_precision: u32,
+
+    /// What partitions are called in model.json
+    #[arg(long, value_enum, default_value_t = PartitionNamesArg::Partition)]
+    partition_names: PartitionNamesArg,
+
+    /// Leave Athena:PartitionMonth out of partitions by month
+    #[arg(long)]
+    no_month_annotation: bool,
+
+    /// The language of the labels in the metadata, as Windows numbers them
+    #[arg(long, value_name = "CODE", default_value_t = ModelSettings::default().label_language_code)]
+    label_language_code: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum PartitionNamesArg {
+    /// As the partition, such as 2024
+    Partition,
+    /// As the snapshot file without its ending, such as 2024_1700000000
+    File,
+}
+
+impl From<&ModelArgs> for ModelSettings {
+    fn from(args: &ModelArgs) -> Self {
+        ModelSettings {
+            decimal_precision: args.decimal_precision,
+            partition_names: match args.partition_names {
+                PartitionNamesArg::Partition => PartitionNames::Partition,
+                PartitionNamesArg::File => PartitionNames::File,
+            },
+            month_annotation: !args.no_month_annotation,
+            label_language_code: args.label_language_code,
+        }
+    }
+}
+
+/// How many snapshots a link keeps, as text.
+#[derive(Debug, Clone, Copy)]
+struct KeptSnapshots(Option<u32>);
+
+impl FromStr for KeptSnapshots {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let count = text.parse().ok().filter(|count| (1..=100).contains(count));
+        match (text, count) {
+            ("all", _) => Ok(KeptSnapshots(None)),
+            (_, Some(count)) => Ok(KeptSnapshots(Some(count))),
+            _ => Err("write a number from 1 to 100, or all".to_owned()),
+        }
+    }
+}
+
+pub(super) fn run(args: &NewArgs, session: &Session<'_>) -> Result<()> {
+    let environment = session
+        .data
+        .environment(args.environment.environment.as_deref())?;
+    let to = match &args.to {
+        // The link is used from other folders too.
+        LakeAddress::Folder(folder) => LakeAddress::Folder(absolute(session, folder)),
+        other => other.clone(),
+    };
+    let tables = match args.all {
+        true => tracked_tables(&environment)?,
+        false => args.tables.iter().map(|choice| choice.0.clone()).collect(),
+    };
+    let filesystem = environment.filesystem_name();
+    let lake = session.data.lake(&to, &filesystem)?;
+    let endpoint = args.endpoint.clone();
+    let endpoint = endpoint.unwrap_or_else(|| default_endpoint(&to));
+    let link = NewLink {
+        model: (&args.model).into(),
+        snapshots_kept: args.keep_snapshots.0,
+        ..NewLink::new(&args.name, &to.to_string(), &endpoint, tables)
+    };
+    environment.create_link(&*lake, &link)?;
+    let status = environment.link(&args.name)?;
+    output::print(session.console, session.json, &status, |status| {
+        let names: Vec<&str> = status.tables.iter().map(|t| t.name.as_str()).collect();
+        format!(
+            "linked {} to {filesystem} in {to}\nnext: lakestage snapshot {}",
+            names.join(", "),
+            status.name
+        )
+    })
+}
+
+fn absolute(session: &Session<'_>, folder: &std::path::Path) -> PathBuf {
+    resolve(&session.folder, folder)
+}
+
+fn tracked_tables(environment: &Environment) -> Result<Vec<LinkTableOptions>> {
+    let tables = environment.status()?.tables;
+    let tracked = tables.into_iter().filter(|table| table.change_tracking);
+    let options = tracked.map(|table| LinkTableOptions::of(&table.name));
+    Ok(options.collect())
+}
