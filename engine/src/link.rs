@@ -10,7 +10,7 @@ use crate::compaction::{DeletePartition, Granularity, Layout, Mode};
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::publish::{Checksums, History, Kept, ModelSettings, Pin, SNAPSHOTS_KEPT};
+use crate::publish::{Checksums, CurrentFiles, History, Kept, ModelSettings, Pin, SNAPSHOTS_KEPT};
 
 /// A link as a person asks for it.
 #[derive(Debug, Clone)]
@@ -83,6 +83,9 @@ pub(crate) struct LinkEntry {
     pub last_snapshot_s: i64,
     /// The cut of the last snapshot.
     pub last_version: u64,
+    /// The cut of the near-real-time files.
+    #[serde(default)]
+    pub synced_version: u64,
     /// The metadata files as they stand in the lake.
     #[serde(default)]
     pub metadata: Checksums,
@@ -166,6 +169,9 @@ pub(crate) struct LinkTable {
     /// When the table was looked at last for a snapshot.
     #[serde(default)]
     pub last_synced: Ticks,
+    /// The near-real-time files as they stand in the lake.
+    #[serde(default)]
+    pub current: CurrentFiles,
     pub partitions: BTreeMap<String, Published>,
 }
 
@@ -214,7 +220,7 @@ pub struct LinkStatus {
     pub endpoint: String,
     /// Whether it publishes.
     pub activity: Activity,
-    /// How many versions it is behind the last commit.
+    /// How many versions its near-real-time files are behind the last commit.
     pub lag_versions: u64,
     /// The number of the last snapshot, Unix seconds; 0 before the first.
     pub last_snapshot_unix_s: i64,
@@ -298,6 +304,7 @@ impl Environment {
             tables,
             last_snapshot_s: 0,
             last_version: 0,
+            synced_version: 0,
             metadata: Checksums::new(),
             history: History::keeping(new.snapshots_kept),
             pending: None,
@@ -418,6 +425,7 @@ fn link_table(state: &State, options: &LinkTableOptions) -> Result<LinkTable> {
         initial_sync_completed: None,
         last_version: 0,
         last_synced: 0,
+        current: CurrentFiles::new(),
         partitions: BTreeMap::new(),
     })
 }
@@ -482,7 +490,7 @@ fn status(name: &str, link: &LinkEntry, last_version: u64) -> LinkStatus {
         filesystem: link.filesystem.clone(),
         endpoint: link.endpoint.clone(),
         activity: link.activity,
-        lag_versions: last_version.saturating_sub(link.last_version),
+        lag_versions: last_version.saturating_sub(link.synced_version.max(link.last_version)),
         last_snapshot_unix_s: link.last_snapshot_s,
         last_version: link.last_version,
         snapshots: link.history.kept.len() as u64,

@@ -40,6 +40,7 @@ fn schema(table: &str) -> String {
 enum Step {
     Commit(Vec<Change>),
     Snapshot,
+    Sync,
     Compact,
     Reopen,
     Wait(i64),
@@ -81,6 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::vec(change(), 1..25).prop_map(Step::Commit),
         3 => Just(Step::Snapshot),
+        1 => Just(Step::Sync),
         1 => Just(Step::Compact),
         1 => Just(Step::Reopen),
         1 => (1i64..100_000).prop_map(Step::Wait),
@@ -165,6 +167,12 @@ impl Harness {
                 let folder = self.folder.path().join("env");
                 self.environment =
                     Some(Environment::open_with(&folder, self.clock.clone()).unwrap());
+            }
+            Step::Sync => {
+                for link in self.environment().links() {
+                    let lake = self.lake(&link.name);
+                    self.environment().sync(&link.name, &lake).unwrap();
+                }
             }
             Step::Snapshot => {
                 for link in LINKS {

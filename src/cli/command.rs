@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use super::{demo, environment, fs, ingest, link, serve, snapshot, status, table};
+use super::{demo, environment, feed, fs, ingest, link, serve, snapshot, status, table};
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
 ///
@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Demo(demo::DemoArgs),
     /// Serve the lake on the Blob and the DFS port
     Serve(serve::ServeArgs),
+    /// Serve the lake and keep it up to date: near-real-time files and snapshots
+    Run(feed::RunArgs),
     /// Create an environment
     Init(environment::InitArgs),
     /// Add tables from schema files, and show them
@@ -72,7 +74,10 @@ pub(crate) enum Command {
 impl Cli {
     /// Whether a running `serve` of the same folder carries the command out.
     pub(crate) fn can_be_forwarded(&self) -> bool {
-        !matches!(self.command, Command::Demo(_) | Command::Serve(_))
+        !matches!(
+            self.command,
+            Command::Demo(_) | Command::Serve(_) | Command::Run(_)
+        )
     }
 }
 

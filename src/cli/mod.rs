@@ -5,6 +5,7 @@ mod console;
 mod control;
 mod demo;
 mod environment;
+mod feed;
 mod fs;
 mod ingest;
 mod link;

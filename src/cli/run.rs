@@ -12,7 +12,9 @@ use lakestage::{DataFolder, DataFolderOptions};
 
 use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
-use super::{control, demo, environment, fs, ingest, link, output, serve, snapshot, status, table};
+use super::{
+    control, demo, environment, feed, fs, ingest, link, output, serve, snapshot, status, table,
+};
 
 const FAILED: u8 = 1;
 
@@ -65,6 +67,7 @@ fn start(cli: Cli, console: &LocalConsole) -> Result<u8> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, &data, console, cli.json)?,
         Command::Serve(args) => serve::run(&args, &data, console, cli.json)?,
+        Command::Run(args) => feed::run(&args, &data, console, cli.json)?,
         command => {
             let session = Session {
                 data: &data,
@@ -88,7 +91,7 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Snapshot(args) => snapshot::run(args, session),
         Command::Status(args) => status::run(args, session),
         Command::Fs(args) => fs::run(args, session),
-        Command::Demo(_) | Command::Serve(_) => {
+        Command::Demo(_) | Command::Serve(_) | Command::Run(_) => {
             anyhow::bail!("a running server does not start another one")
         }
     }

@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
@@ -125,16 +127,6 @@ impl ServerArgs {
     }
 }
 
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Serving {
-    serving: bool,
-    blob_endpoint: String,
-    dfs_endpoint: String,
-    accounts: Vec<String>,
-    environments: Vec<String>,
-}
-
 /// Waits for Ctrl-C or SIGTERM; a second one ends the process at once.
 pub(crate) struct Ending(Signals);
 
@@ -153,6 +145,79 @@ impl Ending {
     pub(crate) fn wait(mut self) {
         self.0.forever().next();
     }
+
+    /// Waits so long at most, and says whether it is time to end.
+    pub(crate) fn wait_for(&mut self, time: Duration) -> bool {
+        if self.0.pending().next().is_some() {
+            return true;
+        }
+        // A signal ends the sleep of this thread, or is seen after it.
+        thread::sleep(time);
+        self.0.pending().next().is_some()
+    }
+}
+
+/// A data folder that is held and served.
+pub(crate) struct Serving {
+    // In this order: no command is taken any more before the ports close.
+    control: ControlServer,
+    server: Option<Server>,
+    data: Arc<DataFolder>,
+    facts: ServingFacts,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ServingFacts {
+    serving: bool,
+    blob_endpoint: Option<String>,
+    dfs_endpoint: Option<String>,
+    accounts: Vec<String>,
+    environments: Vec<String>,
+}
+
+impl Serving {
+    /// Opens the folder, its ports if they are to `listen`, and lets other commands in.
+    pub(crate) fn start(args: &ServeArgs, data: &DataFolder, listen: bool) -> Result<Self> {
+        let options = args.server.data_folder_options(args.sync.into());
+        let data = Arc::new(DataFolder::new(data.root().to_owned(), options));
+        let server = listen.then(|| args.server.start(&data)).transpose()?;
+        let environments = data.environment_names()?;
+        for name in &environments {
+            data.environment(Some(name))?;
+        }
+        let control = ControlServer::start(&data)?;
+        let store = data.store()?;
+        let accounts = store.accounts().iter().map(|a| a.name.clone());
+        let facts = ServingFacts {
+            serving: true,
+            blob_endpoint: server.as_ref().map(Server::blob_url),
+            dfs_endpoint: server.as_ref().map(Server::dfs_url),
+            accounts: accounts.collect(),
+            environments,
+        };
+        Ok(Serving {
+            control,
+            server,
+            data,
+            facts,
+        })
+    }
+
+    pub(crate) fn data(&self) -> &DataFolder {
+        &self.data
+    }
+
+    pub(crate) fn tell(&self, console: &dyn Console, json: bool) -> Result<()> {
+        output::print(console, json, &self.facts, serving_text)
+    }
+
+    pub(crate) fn end(self) {
+        drop(self.control);
+        if let Some(server) = self.server {
+            server.shutdown();
+        }
+    }
 }
 
 pub(crate) fn run(
@@ -161,44 +226,25 @@ pub(crate) fn run(
     console: &dyn Console,
     json: bool,
 ) -> Result<()> {
-    let options = args.server.data_folder_options(args.sync.into());
-    let data = Arc::new(DataFolder::new(data.root().to_owned(), options));
     let ending = Ending::watch()?;
-    let server = args.server.start(&data)?;
-    let environments = data.environment_names()?;
-    for name in &environments {
-        data.environment(Some(name))?;
-    }
-    let control = ControlServer::start(&data)?;
-    let accounts: Vec<String> = data
-        .store()?
-        .accounts()
-        .iter()
-        .map(|a| a.name.clone())
-        .collect();
-    let serving = Serving {
-        serving: true,
-        blob_endpoint: server.blob_url(),
-        dfs_endpoint: server.dfs_url(),
-        accounts,
-        environments,
-    };
-    output::print(console, json, &serving, serving_text)?;
+    let serving = Serving::start(args, data, true)?;
+    serving.tell(console, json)?;
     ending.wait();
-    drop(control);
-    server.shutdown();
+    serving.end();
     Ok(())
 }
 
-fn serving_text(serving: &Serving) -> String {
+fn serving_text(serving: &ServingFacts) -> String {
     let environments = match serving.environments.is_empty() {
         true => "none yet".to_owned(),
         false => serving.environments.join(", "),
     };
-    format!(
-        "Blob         {}\nDFS          {}\naccounts     {}\nenvironments {environments}\nCtrl-C ends it.",
-        serving.blob_endpoint,
-        serving.dfs_endpoint,
+    let mut text = String::new();
+    if let (Some(blob), Some(dfs)) = (&serving.blob_endpoint, &serving.dfs_endpoint) {
+        text = format!("Blob         {blob}\nDFS          {dfs}\n");
+    }
+    text + &format!(
+        "accounts     {}\nenvironments {environments}\nCtrl-C ends it.",
         serving.accounts.join(", "),
     )
 }

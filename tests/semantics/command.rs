@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::{Server, output, run};
+use crate::support::{Run, Server, output, run};
 use crate::world::{TASK, UNTRACKED, id};
 
 /// A data folder with an environment and the table `task`.
@@ -74,6 +74,7 @@ fn every_command_has_help_with_an_example_or_options() {
     for command in [
         vec!["demo"],
         vec!["serve"],
+        vec!["run"],
         vec!["init"],
         vec!["table", "add"],
         vec!["table", "list"],
@@ -567,4 +568,40 @@ fn a_link_is_changed_from_the_command_line() {
     assert!(out.contains("dataverse-contoso-org1"), "{out}");
     let (_, out, _) = told(at, &["fs", "ls"], "");
     assert_eq!(out, "");
+}
+
+#[test]
+fn run_keeps_the_lake_up_to_date_takes_commands_and_ends_cleanly() {
+    let data = data();
+    let at = data.path();
+    run(at, &["link", "new", "--all"]);
+    let mut feed = Run::start(at, &["--sync-every", "1s", "--snapshot-every", "1h"]);
+    let first = feed.next();
+    assert_eq!(
+        (&first["event"], &first["link"]),
+        (&"published".into(), &"lake".into())
+    );
+    let ingest = ["ingest", "task", "--format", "csv"];
+    assert_eq!(told(at, &ingest, &csv_rows(0..10)).0, 0);
+    let synced = feed.next();
+    assert_eq!(synced["event"], "synced");
+    assert_eq!(synced["report"]["filesWritten"][0], "task/2021.csv");
+    let path = "dataverse-contoso-org1/task/2021.csv";
+    assert_eq!(
+        run(at, &["fs", "cat", path])
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count(),
+        10
+    );
+    // A second one, and a server, are told who is in the way.
+    assert_eq!(told(at, &["run", "--no-listen"], "").0, 1);
+    assert_eq!(feed.end(), Some(0));
+    let mut again = Run::start(at, &["--snapshot-every", "1s"]);
+    assert_eq!(again.next()["event"], "published");
+    assert_eq!(again.end(), Some(0));
+    assert_eq!(told(at, &["run", "--sync-every", "soon"], "").0, 2);
+    let status = json(at, &["status"]);
+    assert_eq!(status[0]["links"][0]["tables"][0]["count"], 10);
+    assert_eq!(status[0]["links"][0]["lagVersions"], 0);
 }

@@ -9,7 +9,7 @@ use lakestage_engine::{Error, FolderLake, Lake, LakeEntry, Part, Result};
 use crate::world::{World, id};
 
 /// Fails at one change, before it is made or after it.
-struct FailingLake {
+pub struct FailingLake {
     lake: FolderLake,
     changes: AtomicUsize,
     fails_at: usize,
@@ -17,6 +17,15 @@ struct FailingLake {
 }
 
 impl FailingLake {
+    pub fn at(lake: FolderLake, fails_at: usize, after_the_change: bool) -> Self {
+        FailingLake {
+            lake,
+            changes: AtomicUsize::new(0),
+            fails_at,
+            after_the_change,
+        }
+    }
+
     fn change(&self, make: impl FnOnce(&FolderLake) -> Result<()>) -> Result<()> {
         let fails = self.changes.fetch_add(1, Ordering::SeqCst) == self.fails_at;
         if !fails || self.after_the_change {
@@ -122,12 +131,7 @@ fn files(world: &World) -> Vec<String> {
 fn fail_and_mend(fails_at: usize, after_the_change: bool) -> bool {
     let world = changed_world();
     let before = subjects(&world);
-    let lake = FailingLake {
-        lake: world.lake(),
-        changes: AtomicUsize::new(0),
-        fails_at,
-        after_the_change,
-    };
+    let lake = FailingLake::at(world.lake(), fails_at, after_the_change);
     world.clock.advance_s(1);
     let failed = world.environment.snapshot("lake", &lake).is_err();
     let after = Subjects::from([(id(2), "changed".to_owned()), (id(3), "new".to_owned())]);

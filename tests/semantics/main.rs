@@ -7,6 +7,7 @@ mod support;
 mod command;
 mod csv;
 mod failing_lake;
+mod feed;
 mod journal;
 mod kept_snapshots;
 mod lake;

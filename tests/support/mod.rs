@@ -44,6 +44,41 @@ pub fn try_run(data: &Path, arguments: &[&str]) -> bool {
     output.status.success()
 }
 
+/// A running `lakestage run` without ports.
+pub struct Run {
+    child: Child,
+    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
+}
+
+impl Run {
+    /// Starts it, and waits until it takes commands.
+    pub fn start(data: &Path, options: &[&str]) -> Self {
+        let mut child = command(data, &["--json", "run", "--no-listen"])
+            .args(options)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut run = Run { child, lines };
+        assert_eq!(run.next()["serving"], true);
+        run
+    }
+
+    /// The next thing it says.
+    pub fn next(&mut self) -> serde_json::Value {
+        let line = self.lines.next().unwrap().unwrap();
+        serde_json::from_str(&line).unwrap()
+    }
+
+    /// Asks it to end with SIGTERM, and gives its exit code.
+    pub fn end(mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        let asked = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(asked.success());
+        self.child.wait().unwrap().code()
+    }
+}
+
 /// A running `lakestage serve`.
 pub struct Server {
     child: Child,

@@ -1,6 +1,7 @@
 //! Publication of snapshots: data files first, `model.json` last. What was published can be read, compared and kept.
 
 mod difference;
+mod feed;
 mod history;
 mod lease;
 mod metadata;
@@ -9,9 +10,11 @@ mod model_settings;
 mod plan;
 mod reader;
 mod snapshot;
+mod sync;
 mod unlink;
 
 pub use difference::{RowChange, TableDifference, difference};
+pub use feed::{Feed, FeedDue, FeedOptions, FeedStep};
 pub(crate) use history::{History, Kept, Pin};
 pub use history::{SNAPSHOTS_KEPT, SnapshotAt, SnapshotInfo, SnapshotPin};
 pub(crate) use lease::Leases;
@@ -20,3 +23,5 @@ pub use model_settings::{ModelSettings, PartitionNames};
 pub use reader::{SnapshotColumn, SnapshotReader, SnapshotRows, SnapshotTable};
 pub(crate) use snapshot::MODEL_FILE;
 pub use snapshot::SnapshotReport;
+pub(crate) use sync::CurrentFiles;
+pub use sync::SyncReport;

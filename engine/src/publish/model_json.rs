@@ -1,8 +1,11 @@
 //! `model.json`, in the shape that readers of the real one rely on.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::model_settings::{ModelSettings, PartitionNames};
+use super::plan::current_path;
 use crate::compaction::{Mode, NO_DATE};
 use crate::environment::State;
 use crate::error::{Error, Result};
@@ -159,15 +162,31 @@ fn entity<'a>(
         description: schema.name(),
         annotations,
         attributes: attributes(&link.model, table, schema),
-        partitions: table
-            .partitions
-            .iter()
-            .map(|(name, published)| match shown {
-                Shown::Snapshot => partition(link, name, &published.file),
-                Shown::Current => partition(link, name, &format!("{}/{name}.csv", schema.name())),
-            })
-            .collect(),
+        partitions: match shown {
+            Shown::Snapshot => snapshot_partitions(link, table),
+            Shown::Current => current_partitions(link, table, schema.name()),
+        },
     }
+}
+
+fn snapshot_partitions(link: &LinkEntry, table: &LinkTable) -> Vec<ModelPartition> {
+    let published = table.partitions.iter();
+    published
+        .map(|(name, published)| partition(link, name, &published.file))
+        .collect()
+}
+
+fn current_partitions(link: &LinkEntry, table: &LinkTable, name: &str) -> Vec<ModelPartition> {
+    // A snapshot that is being written makes its files the near-real-time ones as well.
+    let partitions: BTreeSet<&String> = table
+        .current
+        .keys()
+        .chain(table.partitions.keys())
+        .collect();
+    let paths = partitions.into_iter();
+    paths
+        .map(|partition_name| partition(link, partition_name, &current_path(name, partition_name)))
+        .collect()
 }
 
 fn annotation(name: &'static str, value: &str) -> Annotation {

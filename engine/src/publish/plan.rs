@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::MODEL_FILE;
 use super::metadata::{self, MetadataFile};
+use super::sync::partitions;
 use crate::catalog::PartitionEntry;
 use crate::checksum::crc32c;
 use crate::clock::TICKS_PER_SECOND;
@@ -31,9 +32,9 @@ pub(super) struct Plan {
 /// A snapshot file that is to be written, and then stands as the near-real-time file as well.
 pub(crate) struct NewFile {
     pub path: String,
-    table: String,
-    name: String,
-    partition: PartitionEntry,
+    pub table: String,
+    pub name: String,
+    pub partition: PartitionEntry,
 }
 
 impl Plan {
@@ -57,6 +58,7 @@ impl Plan {
         };
         plan.link.last_snapshot_s = number;
         plan.link.last_version = state.catalog.folded_version;
+        plan.link.synced_version = state.catalog.folded_version;
         let mut changed = before.last_snapshot_s == 0 || !without.is_empty();
         for table in without {
             plan.link.tables.remove(table);
@@ -110,23 +112,14 @@ impl Plan {
         table: &mut LinkTable,
         lake: &dyn Lake,
     ) -> Result<bool> {
-        let entry = state.catalog.tables.get(name);
-        let layout = entry.and_then(|t| t.layout(&table.layout)).ok_or_else(|| {
-            Error::invalid(format!("table {name} is gone, but the link still has it"))
-        })?;
-        let mut changed = false;
-        let gone: Vec<String> = table
+        let partitions = partitions(state, name, table)?;
+        let published = table.partitions.len();
+        table
             .partitions
-            .keys()
-            .filter(|partition| !layout.partitions.contains_key(*partition))
-            .cloned()
-            .collect();
-        for partition in gone {
-            table.partitions.remove(&partition);
-            self.removed.push(current_path(name, &partition));
-            changed = true;
-        }
-        for (partition, entry) in &layout.partitions {
+            .retain(|partition, _| partitions.contains_key(partition));
+        let mut changed = table.partitions.len() < published;
+        self.removed.extend(table.drop_gone(name, partitions));
+        for (partition, entry) in partitions {
             let published = table.partitions.get(partition);
             let published = published.filter(|p| p.changed_version == entry.changed_version);
             if let Some(published) = published {
@@ -148,12 +141,7 @@ impl Plan {
                 },
             );
             table.last_version = table.last_version.max(entry.changed_version);
-            self.files.push(NewFile {
-                path,
-                table: name.to_owned(),
-                name: partition.clone(),
-                partition: entry.clone(),
-            });
+            self.files.push(NewFile::new(name, partition, entry, path));
             changed = true;
         }
         Ok(changed)
@@ -197,7 +185,28 @@ impl LinkEntry {
 }
 
 impl NewFile {
+    pub(super) fn new(table: &str, name: &str, partition: &PartitionEntry, path: String) -> Self {
+        NewFile {
+            path,
+            table: table.to_owned(),
+            name: name.to_owned(),
+            partition: partition.clone(),
+        }
+    }
+
+    /// Writes the snapshot file, and makes it the near-real-time file as well.
     pub(super) fn write(&self, environment: &Environment, lake: &dyn Lake) -> Result<LakeEntry> {
+        let written = self.write_alone(environment, lake)?;
+        lake.copy(&self.path, &current_path(&self.table, &self.name))?;
+        Ok(written)
+    }
+
+    /// Writes the file and nothing else.
+    pub(super) fn write_alone(
+        &self,
+        environment: &Environment,
+        lake: &dyn Lake,
+    ) -> Result<LakeEntry> {
         let packs = &environment.inner.packs;
         let manifest = packs.manifest(&self.partition.manifest)?;
         let files: Vec<_> = manifest
@@ -229,7 +238,6 @@ impl NewFile {
                 self.path, written.length, self.partition.bytes
             )));
         }
-        lake.copy(&self.path, &current_path(&self.table, &self.name))?;
         Ok(written)
     }
 }

@@ -91,6 +91,7 @@ impl Environment {
         for file in &plan.files {
             let written = file.write(self, lake)?;
             pending.link.note_etag(file, written.etag);
+            pending.link.note_current(file);
         }
         for file in &plan.metadata {
             lake.write(&file.path, &[Part::Bytes(&file.bytes)], file.content_type)?;

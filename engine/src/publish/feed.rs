@@ -1,0 +1,179 @@
+//! The trickle feed of one link: near-real-time files follow the changes, and snapshots come at their interval.
+
+use serde::Serialize;
+
+use super::snapshot::SnapshotReport;
+use super::sync::SyncReport;
+use crate::clock::{TICKS_PER_SECOND, Ticks};
+use crate::environment::Environment;
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::Lake;
+use crate::link::{self, Activity};
+
+/// How long a feed waits after the first of several failures; each further one doubles it.
+const RETRY_AFTER_S: i64 = 1;
+/// The longest that a feed waits after a failure.
+const RETRY_AFTER_MAX_S: i64 = 60;
+/// More doublings than it takes to wait the longest.
+const DOUBLINGS_MAX: u32 = 16;
+
+/// How often a feed works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FeedOptions {
+    /// Between two looks for changes, in seconds.
+    pub sync_every_s: u32,
+    /// Between two snapshots, in seconds. One comes only where something changed.
+    pub snapshot_every_s: u32,
+}
+
+impl Default for FeedOptions {
+    /// A minute and an hour. The service says "near real time" and hourly.
+    fn default() -> Self {
+        FeedOptions {
+            sync_every_s: 60,
+            snapshot_every_s: 3_600,
+        }
+    }
+}
+
+/// What a step of a feed did.
+#[derive(Debug)]
+pub enum FeedStep {
+    /// It is not due yet, or its link rests.
+    Idle,
+    /// Nothing had changed.
+    Unchanged,
+    /// The near-real-time files were brought up to date.
+    Synced(SyncReport),
+    /// A snapshot was published.
+    Published(SnapshotReport),
+    /// Something failed that may work later; the feed tries again after so many seconds.
+    Failed {
+        /// What failed.
+        error: Error,
+        /// Seconds until the next try.
+        retry_after_s: i64,
+    },
+}
+
+/// What a feed waits for, for a status page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FeedDue {
+    /// The next look for changes, in Unix seconds.
+    pub sync_unix_s: i64,
+    /// The next snapshot, in Unix seconds.
+    pub snapshot_unix_s: i64,
+}
+
+/// The trickle feed of one link. It keeps nothing that the catalog does not know, so one that was cut off is simply made
+/// again: what it had done is there once, and it goes on with the rest.
+pub struct Feed {
+    environment: Environment,
+    link: String,
+    options: FeedOptions,
+    next_sync: Ticks,
+    next_snapshot: Ticks,
+    failures: u32,
+}
+
+fn ticks(seconds: i64) -> Ticks {
+    seconds.saturating_mul(TICKS_PER_SECOND)
+}
+
+impl Feed {
+    /// The feed of a link. Its first snapshot is due at once, a further one at its interval after the last.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such link; `InvalidInput` if an interval is 0.
+    pub fn new(environment: &Environment, link: &str, options: FeedOptions) -> Result<Self> {
+        if options.sync_every_s == 0 || options.snapshot_every_s == 0 {
+            return Err(Error::invalid("an interval of a feed is at least a second"));
+        }
+        let state = environment.state();
+        let entry = link::find(&state, link)?;
+        let now = environment.inner.clock.now_ticks();
+        let next_snapshot = match entry.last_snapshot_s {
+            0 => now,
+            last => ticks(last.saturating_add(options.snapshot_every_s.into())),
+        };
+        Ok(Feed {
+            environment: environment.clone(),
+            link: link.to_owned(),
+            options,
+            next_sync: now,
+            next_snapshot,
+            failures: 0,
+        })
+    }
+
+    /// When it works next.
+    pub fn due(&self) -> FeedDue {
+        FeedDue {
+            sync_unix_s: self.next_sync.div_euclid(TICKS_PER_SECOND),
+            snapshot_unix_s: self.next_snapshot.div_euclid(TICKS_PER_SECOND),
+        }
+    }
+
+    /// Does what is due.
+    ///
+    /// # Errors
+    /// What cannot get better by waiting: the link is gone, bytes are damaged, or the engine must be opened again.
+    pub fn step(&mut self, lake: &dyn Lake) -> Result<FeedStep> {
+        let now = self.environment.inner.clock.now_ticks();
+        if now < self.next_sync.min(self.next_snapshot) {
+            return Ok(FeedStep::Idle);
+        }
+        let state = self.environment.state();
+        if link::find(&state, &self.link)?.activity != Activity::Active {
+            self.next_sync = now + ticks(self.options.sync_every_s.into());
+            return Ok(FeedStep::Idle);
+        }
+        match self.work(now, lake) {
+            Ok(step) => {
+                self.failures = 0;
+                Ok(step)
+            }
+            Err(error) => self.failed(now, error),
+        }
+    }
+
+    fn work(&mut self, now: Ticks, lake: &dyn Lake) -> Result<FeedStep> {
+        if now >= self.next_snapshot {
+            let report = self.environment.snapshot(&self.link, lake)?;
+            self.next_snapshot = now + ticks(self.options.snapshot_every_s.into());
+            self.next_sync = now + ticks(self.options.sync_every_s.into());
+            return Ok(match report.changed {
+                true => FeedStep::Published(report),
+                false => FeedStep::Unchanged,
+            });
+        }
+        let report = self.environment.sync(&self.link, lake)?;
+        self.next_sync = now + ticks(self.options.sync_every_s.into());
+        let is_nothing = report.files_written.is_empty() && report.files_removed.is_empty();
+        Ok(match is_nothing {
+            true => FeedStep::Unchanged,
+            false => FeedStep::Synced(report),
+        })
+    }
+
+    /// What may get better by waiting is tried again, later each time.
+    fn failed(&mut self, now: Ticks, error: Error) -> Result<FeedStep> {
+        match error.kind() {
+            ErrorKind::Io | ErrorKind::Conflict | ErrorKind::Full => {}
+            _ => return Err(error),
+        }
+        let retry_after_s =
+            (RETRY_AFTER_S << self.failures.min(DOUBLINGS_MAX)).min(RETRY_AFTER_MAX_S);
+        self.failures = self.failures.saturating_add(1);
+        let again = now + ticks(retry_after_s);
+        if now >= self.next_snapshot {
+            self.next_snapshot = again;
+        }
+        self.next_sync = again;
+        Ok(FeedStep::Failed {
+            error,
+            retry_after_s,
+        })
+    }
+}
