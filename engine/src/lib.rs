@@ -69,9 +69,9 @@ pub use journal::{Commit, Journal, MemoryJournal, Receipt, SledJournal};
 pub use lake::{FolderLake, Lake, LakeEntry, Part};
 pub use link::{Activity, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink};
 pub use publish::{
-    Feed, FeedDue, FeedOptions, FeedStep, ModelSettings, PartitionNames, RowChange, SNAPSHOTS_KEPT,
-    SnapshotAt, SnapshotColumn, SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport,
-    SnapshotRows, SnapshotTable, SyncReport, TableDifference, difference,
+    ModelSettings, PartitionNames, RowChange, SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn,
+    SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows, SnapshotTable,
+    SyncReport, TableDifference, TrickleDue, TrickleFeed, TrickleOptions, TrickleStep, difference,
 };
 pub use schema::{
     Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, TableSchema,

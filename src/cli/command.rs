@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use super::{demo, environment, feed, fs, ingest, link, serve, snapshot, status, table};
+use super::{demo, environment, fs, ingest, link, serve, snapshot, status, table, trickle};
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
 ///
@@ -54,7 +54,7 @@ pub(crate) enum Command {
     /// Serve the lake on the Blob and the DFS port
     Serve(serve::ServeArgs),
     /// Serve the lake and keep it up to date: near-real-time files and snapshots
-    Run(feed::RunArgs),
+    Run(trickle::RunArgs),
     /// Create an environment
     Init(environment::InitArgs),
     /// Add tables from schema files, and show them

@@ -5,7 +5,6 @@ mod console;
 mod control;
 mod demo;
 mod environment;
-mod feed;
 mod fs;
 mod ingest;
 mod link;
@@ -16,5 +15,6 @@ mod serve;
 mod snapshot;
 mod status;
 mod table;
+mod trickle;
 
 pub(crate) use run::run;

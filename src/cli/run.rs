@@ -13,7 +13,7 @@ use lakestage::{DataFolder, DataFolderOptions};
 use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
-    control, demo, environment, feed, fs, ingest, link, output, serve, snapshot, status, table,
+    control, demo, environment, fs, ingest, link, output, serve, snapshot, status, table, trickle,
 };
 
 const FAILED: u8 = 1;
@@ -67,7 +67,7 @@ fn start(cli: Cli, console: &LocalConsole) -> Result<u8> {
     match cli.command {
         Command::Demo(args) => demo::run(&args, &data, console, cli.json)?,
         Command::Serve(args) => serve::run(&args, &data, console, cli.json)?,
-        Command::Run(args) => feed::run(&args, &data, console, cli.json)?,
+        Command::Run(args) => trickle::run(&args, &data, console, cli.json)?,
         command => {
             let session = Session {
                 data: &data,

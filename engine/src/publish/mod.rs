@@ -1,7 +1,6 @@
 //! Publication of snapshots: data files first, `model.json` last. What was published can be read, compared and kept.
 
 mod difference;
-mod feed;
 mod history;
 mod lease;
 mod metadata;
@@ -11,10 +10,10 @@ mod plan;
 mod reader;
 mod snapshot;
 mod sync;
+mod trickle;
 mod unlink;
 
 pub use difference::{RowChange, TableDifference, difference};
-pub use feed::{Feed, FeedDue, FeedOptions, FeedStep};
 pub(crate) use history::{History, Kept, Pin};
 pub use history::{SNAPSHOTS_KEPT, SnapshotAt, SnapshotInfo, SnapshotPin};
 pub(crate) use lease::Leases;
@@ -25,3 +24,4 @@ pub(crate) use snapshot::MODEL_FILE;
 pub use snapshot::SnapshotReport;
 pub(crate) use sync::CurrentFiles;
 pub use sync::SyncReport;
+pub use trickle::{TrickleDue, TrickleFeed, TrickleOptions, TrickleStep};

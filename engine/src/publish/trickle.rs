@@ -19,17 +19,17 @@ const DOUBLINGS_MAX: u32 = 16;
 
 /// How often a feed works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FeedOptions {
+pub struct TrickleOptions {
     /// Between two looks for changes, in seconds.
     pub sync_every_s: u32,
     /// Between two snapshots, in seconds. One comes only where something changed.
     pub snapshot_every_s: u32,
 }
 
-impl Default for FeedOptions {
+impl Default for TrickleOptions {
     /// A minute and an hour. The service says "near real time" and hourly.
     fn default() -> Self {
-        FeedOptions {
+        TrickleOptions {
             sync_every_s: 60,
             snapshot_every_s: 3_600,
         }
@@ -38,7 +38,7 @@ impl Default for FeedOptions {
 
 /// What a step of a feed did.
 #[derive(Debug)]
-pub enum FeedStep {
+pub enum TrickleStep {
     /// It is not due yet, or its link rests.
     Idle,
     /// Nothing had changed.
@@ -59,7 +59,7 @@ pub enum FeedStep {
 /// What a feed waits for, for a status page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct FeedDue {
+pub struct TrickleDue {
     /// The next look for changes, in Unix seconds.
     pub sync_unix_s: i64,
     /// The next snapshot, in Unix seconds.
@@ -68,10 +68,10 @@ pub struct FeedDue {
 
 /// The trickle feed of one link. It keeps nothing that the catalog does not know, so one that was cut off is simply made
 /// again: what it had done is there once, and it goes on with the rest.
-pub struct Feed {
+pub struct TrickleFeed {
     environment: Environment,
     link: String,
-    options: FeedOptions,
+    options: TrickleOptions,
     next_sync: Ticks,
     next_snapshot: Ticks,
     failures: u32,
@@ -81,12 +81,12 @@ fn ticks(seconds: i64) -> Ticks {
     seconds.saturating_mul(TICKS_PER_SECOND)
 }
 
-impl Feed {
+impl TrickleFeed {
     /// The feed of a link. Its first snapshot is due at once, a further one at its interval after the last.
     ///
     /// # Errors
     /// `NotFound` if there is no such link; `InvalidInput` if an interval is 0.
-    pub fn new(environment: &Environment, link: &str, options: FeedOptions) -> Result<Self> {
+    pub fn new(environment: &Environment, link: &str, options: TrickleOptions) -> Result<Self> {
         if options.sync_every_s == 0 || options.snapshot_every_s == 0 {
             return Err(Error::invalid("an interval of a feed is at least a second"));
         }
@@ -97,7 +97,7 @@ impl Feed {
             0 => now,
             last => ticks(last.saturating_add(options.snapshot_every_s.into())),
         };
-        Ok(Feed {
+        Ok(TrickleFeed {
             environment: environment.clone(),
             link: link.to_owned(),
             options,
@@ -108,8 +108,8 @@ impl Feed {
     }
 
     /// When it works next.
-    pub fn due(&self) -> FeedDue {
-        FeedDue {
+    pub fn due(&self) -> TrickleDue {
+        TrickleDue {
             sync_unix_s: self.next_sync.div_euclid(TICKS_PER_SECOND),
             snapshot_unix_s: self.next_snapshot.div_euclid(TICKS_PER_SECOND),
         }
@@ -119,15 +119,15 @@ impl Feed {
     ///
     /// # Errors
     /// What cannot get better by waiting: the link is gone, bytes are damaged, or the engine must be opened again.
-    pub fn step(&mut self, lake: &dyn Lake) -> Result<FeedStep> {
+    pub fn step(&mut self, lake: &dyn Lake) -> Result<TrickleStep> {
         let now = self.environment.inner.clock.now_ticks();
         if now < self.next_sync.min(self.next_snapshot) {
-            return Ok(FeedStep::Idle);
+            return Ok(TrickleStep::Idle);
         }
         let state = self.environment.state();
         if link::find(&state, &self.link)?.activity != Activity::Active {
             self.next_sync = now + ticks(self.options.sync_every_s.into());
-            return Ok(FeedStep::Idle);
+            return Ok(TrickleStep::Idle);
         }
         match self.work(now, lake) {
             Ok(step) => {
@@ -138,27 +138,27 @@ impl Feed {
         }
     }
 
-    fn work(&mut self, now: Ticks, lake: &dyn Lake) -> Result<FeedStep> {
+    fn work(&mut self, now: Ticks, lake: &dyn Lake) -> Result<TrickleStep> {
         if now >= self.next_snapshot {
             let report = self.environment.snapshot(&self.link, lake)?;
             self.next_snapshot = now + ticks(self.options.snapshot_every_s.into());
             self.next_sync = now + ticks(self.options.sync_every_s.into());
             return Ok(match report.changed {
-                true => FeedStep::Published(report),
-                false => FeedStep::Unchanged,
+                true => TrickleStep::Published(report),
+                false => TrickleStep::Unchanged,
             });
         }
         let report = self.environment.sync(&self.link, lake)?;
         self.next_sync = now + ticks(self.options.sync_every_s.into());
         let is_nothing = report.files_written.is_empty() && report.files_removed.is_empty();
         Ok(match is_nothing {
-            true => FeedStep::Unchanged,
-            false => FeedStep::Synced(report),
+            true => TrickleStep::Unchanged,
+            false => TrickleStep::Synced(report),
         })
     }
 
     /// What may get better by waiting is tried again, later each time.
-    fn failed(&mut self, now: Ticks, error: Error) -> Result<FeedStep> {
+    fn failed(&mut self, now: Ticks, error: Error) -> Result<TrickleStep> {
         match error.kind() {
             ErrorKind::Io | ErrorKind::Conflict | ErrorKind::Full => {}
             _ => return Err(error),
@@ -171,7 +171,7 @@ impl Feed {
             self.next_snapshot = again;
         }
         self.next_sync = again;
-        Ok(FeedStep::Failed {
+        Ok(TrickleStep::Failed {
             error,
             retry_after_s,
         })

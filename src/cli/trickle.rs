@@ -6,7 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::Args;
 use lakestage::{DataFolder, LakeAddress};
-use lakestage_engine::{Activity, Environment, Feed, FeedOptions, FeedStep, LinkStatus};
+use lakestage_engine::{
+    Activity, Environment, LinkStatus, TrickleFeed, TrickleOptions, TrickleStep,
+};
 use serde_json::json;
 
 use super::console::Console;
@@ -68,11 +70,11 @@ pub(crate) fn run(
     let mut ending = Ending::watch()?;
     let serving = Serving::start(&args.serve, data, !args.no_listen)?;
     serving.tell(console, json)?;
-    let mut feeds = Feeds {
+    let mut feeds = TrickleFeeds {
         data: serving.data(),
         console,
         json,
-        options: FeedOptions {
+        options: TrickleOptions {
             sync_every_s: args.sync_every,
             snapshot_every_s: args.snapshot_every,
         },
@@ -91,15 +93,15 @@ pub(crate) fn run(
 }
 
 /// The feeds of all links of all environments.
-struct Feeds<'c> {
+struct TrickleFeeds<'c> {
     data: &'c DataFolder,
     console: &'c dyn Console,
     json: bool,
-    options: FeedOptions,
-    feeds: BTreeMap<(String, String), Feed>,
+    options: TrickleOptions,
+    feeds: BTreeMap<(String, String), TrickleFeed>,
 }
 
-impl Feeds<'_> {
+impl TrickleFeeds<'_> {
     fn step(&mut self) -> Result<()> {
         for name in self.data.environment_names()? {
             let environment = self.data.environment(Some(&name))?;
@@ -120,7 +122,7 @@ impl Feeds<'_> {
     fn link(&mut self, environment: &Environment, name: &str, link: &LinkStatus) -> Result<()> {
         let key = (name.to_owned(), link.name.clone());
         if !self.feeds.contains_key(&key) {
-            let feed = Feed::new(environment, &link.name, self.options)?;
+            let feed = TrickleFeed::new(environment, &link.name, self.options)?;
             self.feeds.insert(key.clone(), feed);
         }
         let Some(feed) = self.feeds.get_mut(&key) else {
@@ -133,10 +135,10 @@ impl Feeds<'_> {
         self.tell(name, &link.name, &step)
     }
 
-    fn tell(&self, environment: &str, link: &str, step: &FeedStep) -> Result<()> {
+    fn tell(&self, environment: &str, link: &str, step: &TrickleStep) -> Result<()> {
         let (event, facts, text) = match step {
-            FeedStep::Idle | FeedStep::Unchanged => return Ok(()),
-            FeedStep::Synced(report) => (
+            TrickleStep::Idle | TrickleStep::Unchanged => return Ok(()),
+            TrickleStep::Synced(report) => (
                 "synced",
                 json!(report),
                 format!(
@@ -147,7 +149,7 @@ impl Feeds<'_> {
                     report.files_removed.len()
                 ),
             ),
-            FeedStep::Published(report) => (
+            TrickleStep::Published(report) => (
                 "published",
                 json!(report),
                 format!(
@@ -160,7 +162,7 @@ impl Feeds<'_> {
                     report.files_kept.len()
                 ),
             ),
-            FeedStep::Failed {
+            TrickleStep::Failed {
                 error,
                 retry_after_s,
             } => (

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use lakestage_engine::{
-    Environment, Feed, FeedOptions, FeedStep, Lake, ManualClock, Result, TICKS_PER_SECOND,
+    Environment, Lake, ManualClock, Result, TICKS_PER_SECOND, TrickleFeed, TrickleOptions,
+    TrickleStep,
 };
 
 use crate::failing_lake::FailingLake;
 use crate::world::{START_UNIX_S, World, id};
 
-const OPTIONS: FeedOptions = FeedOptions {
+const OPTIONS: TrickleOptions = TrickleOptions {
     sync_every_s: 60,
     snapshot_every_s: 3_600,
 };
@@ -20,12 +21,12 @@ fn world() -> World {
     world
 }
 
-fn feed(world: &World) -> Feed {
-    Feed::new(&world.environment, "lake", OPTIONS).unwrap()
+fn feed(world: &World) -> TrickleFeed {
+    TrickleFeed::new(&world.environment, "lake", OPTIONS).unwrap()
 }
 
 /// Moves the clock to when the feed works next, and lets it work.
-fn next(world: &World, feed: &mut Feed, lake: &dyn Lake) -> Result<FeedStep> {
+fn next(world: &World, feed: &mut TrickleFeed, lake: &dyn Lake) -> Result<TrickleStep> {
     let due = feed.due();
     let now = now_unix_s(&world.clock);
     let wait = due.sync_unix_s.min(due.snapshot_unix_s) - now;
@@ -70,15 +71,15 @@ fn near_real_time_files_follow_the_changes_while_model_json_stays_at_the_snapsho
     world.task(1, 2021, "one");
     assert!(matches!(
         next(&world, &mut feed, &lake),
-        Ok(FeedStep::Published(_))
+        Ok(TrickleStep::Published(_))
     ));
     world.put("task", &[("taskid", &id(1)), ("subject", "changed")]);
     world.task(2, 2022, "two");
     assert!(
-        matches!(feed.step(&lake), Ok(FeedStep::Idle)),
+        matches!(feed.step(&lake), Ok(TrickleStep::Idle)),
         "it is not due"
     );
-    let Ok(FeedStep::Synced(report)) = next(&world, &mut feed, &lake) else {
+    let Ok(TrickleStep::Synced(report)) = next(&world, &mut feed, &lake) else {
         panic!("nothing was synced");
     };
     assert_eq!(report.files_written, ["task/2021.csv", "task/2022.csv"]);
@@ -93,10 +94,10 @@ fn near_real_time_files_follow_the_changes_while_model_json_stays_at_the_snapsho
     assert!(own.contains("task/2022.csv"));
     assert!(matches!(
         next(&world, &mut feed, &lake),
-        Ok(FeedStep::Unchanged)
+        Ok(TrickleStep::Unchanged)
     ));
     world.delete("task", 2);
-    let Ok(FeedStep::Synced(report)) = next(&world, &mut feed, &lake) else {
+    let Ok(TrickleStep::Synced(report)) = next(&world, &mut feed, &lake) else {
         panic!("nothing was synced");
     };
     assert_eq!(report.files_removed, ["task/2022.csv"]);
@@ -117,7 +118,7 @@ fn a_day_of_hourly_snapshots_has_one_an_hour_in_which_something_changed() {
             let number = minute as u32 % 50;
             world.task(number, 2020 + number % 3, &subject);
         }
-        if let FeedStep::Published(report) = next(&world, &mut feed, &lake).unwrap() {
+        if let TrickleStep::Published(report) = next(&world, &mut feed, &lake).unwrap() {
             numbers.push((report.snapshot_unix_s - START_UNIX_S) / 3_600);
         }
     }
@@ -143,9 +144,9 @@ fn a_feed_that_is_started_again_goes_on_at_its_hour() {
     let mut again = feed(&world);
     assert_eq!(again.due().snapshot_unix_s, START_UNIX_S + 3_600);
     // What was synced before is not written again.
-    assert!(matches!(again.step(&lake), Ok(FeedStep::Unchanged)));
+    assert!(matches!(again.step(&lake), Ok(TrickleStep::Unchanged)));
     world.clock.advance_s(1_800);
-    assert!(matches!(again.step(&lake), Ok(FeedStep::Published(_))));
+    assert!(matches!(again.step(&lake), Ok(TrickleStep::Published(_))));
     assert_eq!(published(&world), current(&world));
 }
 
@@ -158,14 +159,14 @@ fn what_fails_is_tried_again_later_each_time() {
     for _ in 0..8 {
         let lake = FailingLake::at(world.lake(), 0, false);
         match next(&world, &mut feed, &lake).unwrap() {
-            FeedStep::Failed { retry_after_s, .. } => waits.push(retry_after_s),
+            TrickleStep::Failed { retry_after_s, .. } => waits.push(retry_after_s),
             other => panic!("{other:?}"),
         }
     }
     assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
     assert!(matches!(
         next(&world, &mut feed, &world.lake()),
-        Ok(FeedStep::Published(_))
+        Ok(TrickleStep::Published(_))
     ));
     assert_eq!(published(&world).len(), 1);
 }
@@ -205,17 +206,20 @@ fn a_feed_waits_while_its_link_is_paused() {
     let (mut feed, lake) = (feed(&world), world.lake());
     world.task(1, 2021, "one");
     world.environment.pause_link("lake").unwrap();
-    assert!(matches!(next(&world, &mut feed, &lake), Ok(FeedStep::Idle)));
+    assert!(matches!(
+        next(&world, &mut feed, &lake),
+        Ok(TrickleStep::Idle)
+    ));
     world.environment.resume_link("lake").unwrap();
     assert!(matches!(
         next(&world, &mut feed, &lake),
-        Ok(FeedStep::Published(_))
+        Ok(TrickleStep::Published(_))
     ));
-    let no_interval = FeedOptions {
+    let no_interval = TrickleOptions {
         sync_every_s: 0,
         ..OPTIONS
     };
-    assert!(Feed::new(&world.environment, "lake", no_interval).is_err());
+    assert!(TrickleFeed::new(&world.environment, "lake", no_interval).is_err());
     let environment: &Environment = &world.environment;
     environment.unlink("lake", &lake, true).unwrap();
     world.clock.advance_s(7_200);
