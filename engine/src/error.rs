@@ -18,6 +18,8 @@ pub enum ErrorKind {
     AlreadyExists,
     /// Somebody else holds what this call needs. Try again.
     Conflict,
+    /// More is on its way than the engine takes. Nothing was kept; wait and send it again.
+    Busy,
     /// The engine refuses writes until it is opened again.
     Poisoned,
     /// The disk is full. Make room; nothing was damaged.
@@ -58,6 +60,9 @@ pub enum Error {
     /// Another process or transaction holds what this call needs.
     #[error("{0}")]
     Conflict(String),
+    /// More is on its way than the queue or the memory for it holds.
+    #[error("{0}")]
+    Busy(String),
     /// An earlier write or sync failed, so nothing more is written until the folder is opened again.
     #[error(
         "the engine stopped writing after a failure and must be reopened; what was acknowledged is safe. The failure: {reason}"
@@ -105,6 +110,7 @@ impl Error {
             Error::NotFound { .. } => ErrorKind::NotFound,
             Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             Error::Conflict(_) => ErrorKind::Conflict,
+            Error::Busy(_) => ErrorKind::Busy,
             Error::Poisoned { .. } => ErrorKind::Poisoned,
             Error::Full { .. } => ErrorKind::Full,
             Error::Corrupt { .. } => ErrorKind::Corrupt,
@@ -118,6 +124,23 @@ impl Error {
             error.row = Some(row);
         }
         self
+    }
+
+    /// The same failure of writing once more, for everyone whose commit it took.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Error::Full { action, path } => Error::Full {
+                action,
+                path: path.clone(),
+            },
+            Error::Busy(message) => Error::Busy(message.clone()),
+            Error::Poisoned { reason } => Error::Poisoned {
+                reason: reason.clone(),
+            },
+            other => Error::Poisoned {
+                reason: other.to_string(),
+            },
+        }
     }
 
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {

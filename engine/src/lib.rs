@@ -68,11 +68,14 @@ pub use catalog::EnvironmentSettings;
 pub use clock::{Clock, ManualClock, SystemClock, TICKS_PER_SECOND, Ticks};
 pub use compaction::{DeletePartition, Granularity, Layout, Mode};
 pub use environment::{
-    CurrentRow, Environment, EnvironmentStatus, TableOptions, TableStatus, Transaction, Write,
+    CurrentRow, Environment, EnvironmentStatus, OpenOptions, TableOptions, TableStatus,
+    Transaction, Write,
 };
 pub use error::{Error, ErrorKind, Result, RowError};
 pub use ingest::{Ingest, IngestFormat, IngestOptions, IngestProgress, IngestReport};
-pub use journal::{Commit, Journal, MemoryJournal, Receipt, SledJournal};
+pub use journal::{
+    BackPressure, Commit, CommitTicket, Durability, Journal, MemoryJournal, Receipt, SledJournal,
+};
 pub use lake::{FolderLake, Lake, LakeEntry, Part};
 pub use link::{LinkStatus, LinkTableOptions, LinkTableStatus, NewLink};
 pub use publish::SnapshotReport;

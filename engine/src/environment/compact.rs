@@ -12,7 +12,7 @@ use crate::compaction::{BaseRows, Changes, Compaction, Layout, build};
 use crate::error::Result;
 
 /// The journal's tail is held in memory too; past this it is merged into blocks at once.
-pub(super) const TAIL_BYTES_MAX: usize = 256 << 20;
+const TAIL_BYTES_MAX: usize = 256 << 20;
 /// A pack of which less than this part is in use is emptied.
 const SPARSE_PERCENT: u64 = 25;
 
@@ -20,6 +20,15 @@ impl Environment {
     /// Merges everything committed so far into blocks. Cheap when there is nothing.
     pub fn compact(&self) -> Result<()> {
         self.fold().map(drop)
+    }
+
+    /// Merges the tail where it has grown too large.
+    pub(super) fn fold_if_large(&self) {
+        if self.inner.tail.bytes() > TAIL_BYTES_MAX
+            && let Err(error) = self.fold()
+        {
+            tracing::warn!(%error, "the tail could not be merged into blocks");
+        }
     }
 
     /// Merges the tail, and gives the state in which exactly the commits up to

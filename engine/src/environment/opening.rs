@@ -7,19 +7,18 @@
 //! <folder>/packs/      blocks and manifests
 //! ```
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Environment, Inner, State};
+use super::{Environment, Inner, OpenOptions, State};
 use crate::block::Packs;
 use crate::catalog::{Catalog, CatalogStore, EnvironmentSettings};
-use crate::clock::Clock;
 use crate::error::{Error, IoContext, Result};
 use crate::files;
-use crate::journal::{Commit, Committer, CommitterStart, Journal, SledJournal};
+use crate::journal::{Commit, Committer, CommitterStart, Follower, Journal, SledJournal};
 use crate::locks::RowLocks;
 use crate::tail::Tail;
 
@@ -29,7 +28,7 @@ const JOURNAL_FOLDER: &str = "journal";
 pub(super) fn create(
     folder: &Path,
     settings: EnvironmentSettings,
-    clock: Arc<dyn Clock>,
+    options: OpenOptions,
 ) -> Result<Environment> {
     check_name("environment", &settings.name)?;
     check_name("organization", &settings.organization)?;
@@ -43,10 +42,10 @@ pub(super) fn create(
             name: folder.display().to_string(),
         });
     }
-    assemble(folder, lock, Some(settings), clock, journal, store)
+    assemble(folder, lock, Some(settings), options, journal, store)
 }
 
-pub(super) fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Environment> {
+pub(super) fn open(folder: &Path, options: OpenOptions) -> Result<Environment> {
     if !folder.join(JOURNAL_FOLDER).is_dir() {
         return Err(Error::not_found(
             "environment in the folder",
@@ -56,19 +55,19 @@ pub(super) fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Environment> 
     let lock = lock(folder)?;
     let journal: Arc<dyn Journal> = Arc::new(SledJournal::open(&folder.join(JOURNAL_FOLDER))?);
     let store = CatalogStore::open(&folder.join("catalog"), journal.clone())?;
-    assemble(folder, lock, None, clock, journal, store)
+    assemble(folder, lock, None, options, journal, store)
 }
 
 pub(super) fn open_on(
     folder: &Path,
     settings: Option<EnvironmentSettings>,
-    clock: Arc<dyn Clock>,
+    options: OpenOptions,
     journal: Arc<dyn Journal>,
 ) -> Result<Environment> {
     files::create_folder(folder)?;
     let lock = lock(folder)?;
     let store = CatalogStore::open(&folder.join("catalog"), journal.clone())?;
-    assemble(folder, lock, settings, clock, journal, store)
+    assemble(folder, lock, settings, options, journal, store)
 }
 
 /// Both names become parts of a filesystem's name, which allows little.
@@ -88,7 +87,7 @@ fn check_name(what: &str, name: &str) -> Result<()> {
 
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK_FILE);
-    let file = OpenOptions::new()
+    let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
@@ -108,7 +107,7 @@ fn assemble(
     folder: &Path,
     lock_file: File,
     settings: Option<EnvironmentSettings>,
-    clock: Arc<dyn Clock>,
+    options: OpenOptions,
     journal: Arc<dyn Journal>,
     store: CatalogStore,
 ) -> Result<Environment> {
@@ -135,17 +134,19 @@ fn assemble(
     tail.push(commits);
     let start = CommitterStart {
         journal: journal.clone(),
-        clock: clock.clone(),
+        clock: options.clock.clone(),
+        durability: options.durability,
         next_version,
         last_committed,
     };
     let committed = tail.clone();
     let state = State::load(catalog, &store, &packs)?;
     let inner = Inner {
-        committer: Committer::start(start, move |commits| committed.push(commits))?,
+        committer: Committer::start(start, TailFollower(committed))?,
         store,
         packs,
-        clock,
+        clock: options.clock,
+        pressure: options.back_pressure,
         tail,
         locks: Arc::new(RowLocks::default()),
         journal,
@@ -173,4 +174,16 @@ fn replay(catalog: &Catalog, journal: &dyn Journal) -> Result<(Vec<Commit>, u64,
         .map_or(i64::MIN, |c| c.committed)
         .max(catalog.last_committed);
     Ok((commits, next_version, last_committed))
+}
+
+struct TailFollower(Arc<Tail>);
+
+impl Follower for TailFollower {
+    fn make_room(&mut self, _: usize) -> Result<()> {
+        Ok(())
+    }
+
+    fn durable(&mut self, commits: Vec<Commit>) {
+        self.0.push(commits);
+    }
 }

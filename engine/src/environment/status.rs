@@ -21,6 +21,8 @@ pub struct EnvironmentStatus {
     pub tail_bytes: u64,
     /// Bytes of the journal's files.
     pub journal_bytes: u64,
+    /// Commits that wait for the disk.
+    pub waiting_commits: usize,
     /// The tables.
     pub tables: Vec<TableStatus>,
 }
@@ -67,6 +69,7 @@ impl Environment {
             last_version: last.unwrap_or(catalog.folded_version),
             tail_bytes: self.inner.tail.bytes() as u64,
             journal_bytes: self.inner.journal.stored_bytes()?,
+            waiting_commits: self.inner.committer.waiting(),
             tables: tables.collect(),
         })
     }

@@ -1,9 +1,9 @@
 //! A journal in memory, whose disk keeps what is durable apart from what is only written.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{Commit, Journal};
+use super::{Commit, Durability, Journal};
 use crate::error::{Error, Result};
 
 #[derive(Default, Clone)]
@@ -19,6 +19,7 @@ struct State {
     /// Syncs that still succeed; `None` for all.
     syncs_left: Option<u64>,
     poisoned: bool,
+    stalled: bool,
 }
 
 /// A [`Journal`] in memory. Clones share one disk, so that a test can keep one, drop the engine, cut
@@ -26,6 +27,7 @@ struct State {
 #[derive(Default, Clone)]
 pub struct MemoryJournal {
     state: Arc<Mutex<State>>,
+    resumed: Arc<Condvar>,
 }
 
 impl MemoryJournal {
@@ -38,6 +40,17 @@ impl MemoryJournal {
         self.state().syncs_left = Some(syncs);
     }
 
+    /// Lets every write wait until [`resume`](Self::resume).
+    pub fn stall(&self) {
+        self.state().stalled = true;
+    }
+
+    /// Ends [`stall`](Self::stall).
+    pub fn resume(&self) {
+        self.state().stalled = false;
+        self.resumed.notify_all();
+    }
+
     /// Cuts the power: what was not synced is gone, and the disk works again.
     pub fn cut_power(&self) {
         let mut state = self.state();
@@ -46,14 +59,21 @@ impl MemoryJournal {
         state.poisoned = false;
     }
 
-    fn write(&self, change: impl FnOnce(&mut Disk)) -> Result<()> {
-        let mut state = self.state();
+    fn write(&self, durability: Durability, change: impl FnOnce(&mut Disk)) -> Result<()> {
+        let stalled = |state: &mut State| state.stalled;
+        let mut state = self
+            .resumed
+            .wait_while(self.state(), stalled)
+            .unwrap_or_else(PoisonError::into_inner);
         if state.poisoned {
             return Err(Error::Poisoned {
                 reason: "the simulated disk failed".into(),
             });
         }
         change(&mut state.live);
+        if durability == Durability::LostOnPowerCut {
+            return Ok(());
+        }
         match &mut state.syncs_left {
             Some(0) => {
                 state.poisoned = true;
@@ -70,8 +90,8 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn append(&self, commits: &[Commit]) -> Result<()> {
-        self.write(|disk| disk.commits.extend_from_slice(commits))
+    fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
+        self.write(durability, |disk| disk.commits.extend_from_slice(commits))
     }
 
     fn commits(&self) -> Result<Vec<Commit>> {
@@ -79,7 +99,9 @@ impl Journal for MemoryJournal {
     }
 
     fn trim(&self, version: u64) -> Result<()> {
-        self.write(|disk| disk.commits.retain(|c| c.last_version() > version))
+        self.write(Durability::Synced, |disk| {
+            disk.commits.retain(|c| c.last_version() > version)
+        })
     }
 
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>> {
@@ -87,7 +109,7 @@ impl Journal for MemoryJournal {
     }
 
     fn set_meta(&self, key: &str, value: &[u8]) -> Result<()> {
-        self.write(|disk| {
+        self.write(Durability::Synced, |disk| {
             disk.meta.insert(key.to_owned(), value.to_owned());
         })
     }

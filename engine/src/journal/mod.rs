@@ -5,14 +5,18 @@
 //! [`MemoryJournal`] in memory, with a disk that can lose power.
 
 mod committer;
+mod durability;
 mod frame;
 mod memory;
 mod opening;
 mod record;
 mod sled_journal;
 
-pub use committer::Receipt;
-pub(crate) use committer::{Committer, Start as CommitterStart};
+pub use committer::{CommitTicket, Receipt};
+pub(crate) use committer::{
+    Committer, Follower, Request as CommitRequest, Start as CommitterStart,
+};
+pub use durability::{BackPressure, Durability};
 pub use memory::MemoryJournal;
 pub(crate) use record::{Operation, Record, Records};
 pub use sled_journal::SledJournal;
@@ -42,12 +46,13 @@ impl Commit {
 
 /// A log of commits beside a small table of metadata.
 ///
-/// Everything that a method wrote is durable when it returns `Ok`. After any error nothing more is
+/// Everything that a method wrote is durable when it returns `Ok`, unless it was told that less is
+/// enough. After any error nothing more is
 /// written: every later call answers `Poisoned` until the journal is opened again, because a second
 /// sync after a failed one can report success for data that was dropped.
 pub trait Journal: Send + Sync {
-    /// Adds commits at the end, all of them or none.
-    fn append(&self, commits: &[Commit]) -> Result<()>;
+    /// Adds commits at the end, all of them or none, and makes them durable as far as asked.
+    fn append(&self, commits: &[Commit], durability: Durability) -> Result<()>;
 
     /// Every commit in the log, in order. Used once, when the engine opens.
     fn commits(&self) -> Result<Vec<Commit>>;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::frame::{Assembler, FRAME_BYTES_MAX, frames};
-use super::{Commit, Journal, opening};
+use super::{Commit, Durability, Journal, opening};
 use crate::error::{Error, IoContext, Result};
 
 /// Removed keys a batch, so that trimming a long log holds no large batch in memory.
@@ -70,6 +70,14 @@ impl SledJournal {
 
     /// Runs one write, then makes it durable; the first failure ends all writing.
     fn write(&self, change: impl FnOnce(&mut Writer) -> Result<(), sled::Error>) -> Result<()> {
+        self.write_as(Durability::Synced, change)
+    }
+
+    fn write_as(
+        &self,
+        durability: Durability,
+        change: impl FnOnce(&mut Writer) -> Result<(), sled::Error>,
+    ) -> Result<()> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(reason) = &writer.poison {
             return Err(Error::Poisoned {
@@ -79,7 +87,10 @@ impl SledJournal {
         let written = change(&mut writer)
             .and_then(|()| self.db.flush().map(drop))
             .map_err(|e| sled_error("writing to the journal", &self.folder, e))
-            .and_then(|()| self.fdatasync());
+            .and_then(|()| match durability {
+                Durability::Synced => self.fdatasync(),
+                Durability::LostOnPowerCut => Ok(()),
+            });
         if let Err(error) = &written {
             writer.poison = Some(error.to_string());
             if matches!(error, Error::Full { .. }) {
@@ -97,8 +108,8 @@ impl SledJournal {
 }
 
 impl Journal for SledJournal {
-    fn append(&self, commits: &[Commit]) -> Result<()> {
-        self.write(|writer| {
+    fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
+        self.write_as(durability, |writer| {
             let mut batch = sled::Batch::default();
             let mut next = writer.next_frame;
             for frame in commits.iter().flat_map(frames) {
@@ -231,7 +242,7 @@ mod tests {
         let commits = [commit(1, 10), commit(2, 9_000), commit(3, 0)];
         {
             let journal = SledJournal::open(folder.path()).unwrap();
-            journal.append(&commits).unwrap();
+            journal.append(&commits, Durability::Synced).unwrap();
             journal.set_meta("a", b"b").unwrap();
         }
         let journal = SledJournal::open(folder.path()).unwrap();
@@ -239,7 +250,7 @@ mod tests {
         assert_eq!(journal.meta("a").unwrap().as_deref(), Some(&b"b"[..]));
         journal.trim(2).unwrap();
         assert_eq!(journal.commits().unwrap(), commits[2..]);
-        journal.append(&[commit(4, 1)]).unwrap();
+        journal.append(&[commit(4, 1)], Durability::Synced).unwrap();
         assert_eq!(journal.commits().unwrap().len(), 2);
         assert!(
             files::names_in(&folder.path().join("blobs"))
