@@ -202,12 +202,13 @@ impl CatalogStore {
         let entry = self.write(file, &bytes)?;
         let pointer = serde_json::to_vec(&entry)
             .map_err(|e| Error::invalid(format!("the catalog cannot be written: {e}")))?;
-        self.journal.set_meta(META_KEY, &pointer)?;
+        self.journal.set_meta(META_KEY, Some(&pointer))?;
         self.collect(catalog, &entry.file)
     }
 
     /// Writes a file for the next catalog to name.
     pub(crate) fn write(&self, file: String, bytes: &[u8]) -> Result<FileEntry> {
+        self.journal.check()?;
         files::write_file(&self.folder.join(&file), bytes)?;
         Ok(FileEntry {
             file,

@@ -58,10 +58,12 @@ mod journal;
 mod lake;
 mod link;
 mod locks;
+mod map;
 mod publish;
 mod row;
 mod schema;
-mod tail;
+mod segment;
+mod staging;
 mod value;
 
 pub use catalog::EnvironmentSettings;
@@ -82,4 +84,5 @@ pub use publish::SnapshotReport;
 pub use schema::{
     Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, TableSchema,
 };
+pub use segment::SegmentEntry;
 pub use value::{DateTimeFormat, Value, write_us_time};

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use lakestage_engine::{
     DeletePartition, Environment, EnvironmentSettings, FolderLake, Granularity, Lake,
-    LinkTableOptions, ManualClock, Mode, NewLink, TableOptions, TableSchema, Value, Write,
+    LinkTableOptions, ManualClock, Mode, NewLink, OpenOptions, TableOptions, TableSchema, Value,
+    Write,
 };
 use proptest::prelude::*;
 
@@ -98,6 +99,16 @@ struct Harness {
     seen: BTreeMap<String, Vec<u8>>,
 }
 
+/// Segments so small that one compaction meets several of them.
+fn options(clock: &Arc<ManualClock>) -> OpenOptions {
+    OpenOptions {
+        segment_bytes: 400_000,
+        tail_bytes_max: 800_000,
+        unmerged_bytes_max: 6_000_000,
+        ..OpenOptions::from(clock.clone())
+    }
+}
+
 /// Two links with different layouts of the same tables.
 const LINKS: [&str; 2] = ["first", "second"];
 
@@ -110,8 +121,9 @@ impl Harness {
             organization: "org1".into(),
             date_time_format: Default::default(),
         };
+        let options = options(&clock);
         let environment =
-            Environment::create_with(&folder.path().join("env"), settings, clock.clone()).unwrap();
+            Environment::create_with(&folder.path().join("env"), settings, options).unwrap();
         for (table, granularity) in
             TABLES
                 .iter()
@@ -168,8 +180,8 @@ impl Harness {
             Step::Reopen => {
                 self.environment = None;
                 let folder = self.folder.path().join("env");
-                self.environment =
-                    Some(Environment::open_with(&folder, self.clock.clone()).unwrap());
+                let options = options(&self.clock);
+                self.environment = Some(Environment::open_with(&folder, options).unwrap());
             }
             Step::Snapshot => {
                 for link in LINKS {

@@ -27,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::journal::{BackPressure, Committer, Journal};
 use crate::locks::RowLocks;
 use crate::schema::TableSchema;
-use crate::tail::Tail;
+use crate::staging::{Residence, Sealer, Sealing, Staging};
 
 /// An open environment. Clones are handles of the same one; it is closed when the last is dropped.
 ///
@@ -40,14 +40,18 @@ pub struct Environment {
 pub(crate) struct Inner {
     // First, so that it ends before what it writes to.
     committer: Committer,
+    _sealer: Sealer,
     pub(crate) store: CatalogStore,
     pub(crate) packs: Packs,
     pub(crate) clock: Arc<dyn Clock>,
     pressure: BackPressure,
-    tail: Arc<Tail>,
+    staging: Arc<Staging>,
+    sealing: Arc<Sealing>,
+    residence: Residence,
+    unmerged_bytes_max: u64,
     locks: Arc<RowLocks>,
     journal: Arc<dyn Journal>,
-    state: RwLock<Arc<State>>,
+    state: Arc<RwLock<Arc<State>>>,
     /// Held by whoever changes the catalog.
     catalog_lock: Mutex<()>,
     /// Held by whoever publishes.

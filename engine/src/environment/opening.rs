@@ -3,6 +3,7 @@
 //! ```text
 //! <folder>/lock        held while the environment is open
 //! <folder>/journal/    sled: the tail of the log, and the pointer to the catalog
+//! <folder>/segments/    what left the journal
 //! <folder>/catalog/    the catalog and the schemas it names
 //! <folder>/packs/      blocks and manifests
 //! ```
@@ -16,11 +17,13 @@ use rustix::fs::{FlockOperation, flock};
 use super::{Environment, Inner, OpenOptions, State};
 use crate::block::Packs;
 use crate::catalog::{Catalog, CatalogStore, EnvironmentSettings};
+use crate::clock::Ticks;
 use crate::error::{Error, IoContext, Result};
 use crate::files;
-use crate::journal::{Commit, Committer, CommitterStart, Follower, Journal, SledJournal};
+use crate::journal::{Commit, Committer, CommitterStart, Journal, SledJournal};
 use crate::locks::RowLocks;
-use crate::tail::Tail;
+use crate::segment::{Segment, SegmentEntry, SegmentStore};
+use crate::staging::{Limits, Sealer, Sealing, Staging};
 
 const LOCK_FILE: &str = "lock";
 const JOURNAL_FOLDER: &str = "journal";
@@ -129,28 +132,48 @@ fn assemble(
     let live = catalog.live_bytes(&packs)?;
     let manifests = catalog.manifests();
     packs.collect(|id| live.contains_key(&id), |m| manifests.contains(m))?;
-    let (commits, next_version, last_committed) = replay(&catalog, &*journal)?;
-    let tail = Arc::new(Tail::default());
-    tail.push(commits);
+    let segment_store = SegmentStore::open(&folder.join("segments"))?;
+    let replay = Replay::of(&catalog, &*journal, &segment_store)?;
     let start = CommitterStart {
         journal: journal.clone(),
         clock: options.clock.clone(),
         durability: options.durability,
-        next_version,
-        last_committed,
+        next_version: replay.last_version + 1,
+        last_committed: replay.last_committed,
     };
-    let committed = tail.clone();
+    let staging = Arc::new(Staging::new(
+        replay.segments,
+        replay.commits,
+        replay.last_version,
+    ));
     let state = State::load(catalog, &store, &packs)?;
+    let state = Arc::new(RwLock::new(Arc::new(state)));
+    let limits = Limits {
+        segment_bytes: options.segment_bytes.max(1),
+        tail_bytes_max: options.tail_bytes_max.max(1),
+    };
+    let sealing = Arc::new(Sealing::new(
+        staging.clone(),
+        segment_store,
+        journal.clone(),
+        state.clone(),
+        limits,
+    ));
+    let (sealer, follower) = Sealer::start(sealing.clone())?;
     let inner = Inner {
-        committer: Committer::start(start, TailFollower(committed))?,
+        committer: Committer::start(start, follower)?,
+        _sealer: sealer,
         store,
         packs,
         clock: options.clock,
         pressure: options.back_pressure,
-        tail,
+        staging,
+        sealing,
+        residence: Default::default(),
+        unmerged_bytes_max: options.unmerged_bytes_max,
         locks: Arc::new(RowLocks::default()),
         journal,
-        state: RwLock::new(Arc::new(state)),
+        state,
         catalog_lock: Mutex::new(()),
         publication_lock: Mutex::new(()),
         pack_holds: Default::default(),
@@ -161,29 +184,51 @@ fn assemble(
     })
 }
 
-/// The commits that are not in blocks yet, and where the next one continues.
-fn replay(catalog: &Catalog, journal: &dyn Journal) -> Result<(Vec<Commit>, u64, i64)> {
-    journal.trim(catalog.folded_version)?;
-    let commits = journal.commits()?;
-    let last = commits.last();
-    let next_version = last
-        .map_or(0, Commit::last_version)
-        .max(catalog.folded_version)
-        + 1;
-    let last_committed = last
-        .map_or(i64::MIN, |c| c.committed)
-        .max(catalog.last_committed);
-    Ok((commits, next_version, last_committed))
+/// What the journal knows: segments, the commits behind them, and where the next one continues.
+struct Replay {
+    segments: Vec<Arc<Segment>>,
+    commits: Vec<Commit>,
+    last_version: u64,
+    last_committed: Ticks,
 }
 
-struct TailFollower(Arc<Tail>);
-
-impl Follower for TailFollower {
-    fn make_room(&mut self, _: usize) -> Result<()> {
-        Ok(())
+impl Replay {
+    fn of(catalog: &Catalog, journal: &dyn Journal, store: &SegmentStore) -> Result<Self> {
+        let entries = journal.segments()?;
+        store.collect(&entries)?;
+        let sealed = entries.last().map_or(0, |e| e.last_version);
+        let mut commits = journal.commits()?;
+        commits.retain(|c| c.last_version() > sealed);
+        check_sequence(&entries, &commits)?;
+        let last = commits.last();
+        Ok(Replay {
+            last_version: last
+                .map_or(0, Commit::last_version)
+                .max(sealed)
+                .max(catalog.folded_version),
+            last_committed: last
+                .map_or(i64::MIN, |c| c.committed)
+                .max(entries.last().map_or(i64::MIN, |e| e.last_committed))
+                .max(catalog.last_committed),
+            segments: entries.into_iter().map(|e| store.segment(e)).collect(),
+            commits,
+        })
     }
+}
 
-    fn durable(&mut self, commits: Vec<Commit>) {
-        self.0.push(commits);
+/// Versions have no gaps: where one is missing, something that was acknowledged is.
+fn check_sequence(segments: &[SegmentEntry], commits: &[Commit]) -> Result<()> {
+    let segments = segments.iter().map(|e| (e.first_version, e.last_version));
+    let commits = commits.iter().map(|c| (c.first_version, c.last_version()));
+    let mut expected = None;
+    for (first, last) in segments.chain(commits) {
+        if expected.is_some_and(|expected| expected != first) {
+            return Err(Error::corrupt(
+                JOURNAL_FOLDER.as_ref(),
+                format!("the changes before version {first} are missing"),
+            ));
+        }
+        expected = Some(last + 1);
     }
+    Ok(())
 }

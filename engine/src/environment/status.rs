@@ -17,8 +17,12 @@ pub struct EnvironmentStatus {
     pub compacted_version: u64,
     /// The version of the last commit.
     pub last_version: u64,
-    /// Bytes of commits that are not in blocks yet.
+    /// Bytes of commits that are in no segment yet.
     pub tail_bytes: u64,
+    /// Sealed segments.
+    pub segments: usize,
+    /// Bytes of their files.
+    pub segment_bytes: u64,
     /// Bytes of the journal's files.
     pub journal_bytes: u64,
     /// Commits that wait for the disk.
@@ -62,12 +66,15 @@ impl Environment {
                 partitions: partitions.len(),
             })
         });
-        let last = self.inner.tail.commits().last().map(|c| c.last_version());
+        let staging = &self.inner.staging;
+        let segments = staging.segments();
         Ok(EnvironmentStatus {
             settings: catalog.settings.clone(),
             compacted_version: catalog.folded_version,
-            last_version: last.unwrap_or(catalog.folded_version),
-            tail_bytes: self.inner.tail.bytes() as u64,
+            last_version: staging.last_version(),
+            tail_bytes: staging.tail_bytes() as u64,
+            segments: segments.len(),
+            segment_bytes: segments.iter().map(|s| s.entry().bytes).sum(),
             journal_bytes: self.inner.journal.stored_bytes()?,
             waiting_commits: self.inner.committer.waiting(),
             tables: tables.collect(),

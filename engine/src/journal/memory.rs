@@ -5,10 +5,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Commit, Durability, Journal};
 use crate::error::{Error, Result};
+use crate::segment::SegmentEntry;
 
 #[derive(Default, Clone)]
 struct Disk {
     commits: Vec<Commit>,
+    segments: BTreeMap<u64, SegmentEntry>,
     meta: BTreeMap<String, Vec<u8>>,
 }
 
@@ -20,6 +22,17 @@ struct State {
     syncs_left: Option<u64>,
     poisoned: bool,
     stalled: bool,
+}
+
+impl State {
+    fn check(&self) -> Result<()> {
+        match self.poisoned {
+            false => Ok(()),
+            true => Err(Error::Poisoned {
+                reason: "the simulated disk failed".into(),
+            }),
+        }
+    }
 }
 
 /// A [`Journal`] in memory. Clones share one disk, so that a test can keep one, drop the engine, cut
@@ -51,6 +64,12 @@ impl MemoryJournal {
         self.resumed.notify_all();
     }
 
+    /// Lets everything written reach the disk without a sync, as an operating system may at any time.
+    pub fn write_back(&self) {
+        let mut state = self.state();
+        state.durable = state.live.clone();
+    }
+
     /// Cuts the power: what was not synced is gone, and the disk works again.
     pub fn cut_power(&self) {
         let mut state = self.state();
@@ -65,11 +84,7 @@ impl MemoryJournal {
             .resumed
             .wait_while(self.state(), stalled)
             .unwrap_or_else(PoisonError::into_inner);
-        if state.poisoned {
-            return Err(Error::Poisoned {
-                reason: "the simulated disk failed".into(),
-            });
-        }
+        state.check()?;
         change(&mut state.live);
         if durability == Durability::LostOnPowerCut {
             return Ok(());
@@ -90,6 +105,10 @@ impl MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
+    fn check(&self) -> Result<()> {
+        self.state().check()
+    }
+
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
         self.write(durability, |disk| disk.commits.extend_from_slice(commits))
     }
@@ -98,9 +117,21 @@ impl Journal for MemoryJournal {
         Ok(self.state().live.commits.clone())
     }
 
-    fn trim(&self, version: u64) -> Result<()> {
+    fn seal(&self, segment: &SegmentEntry) -> Result<()> {
         self.write(Durability::Synced, |disk| {
-            disk.commits.retain(|c| c.last_version() > version)
+            disk.segments.insert(segment.number, segment.clone());
+            let version = segment.last_version;
+            disk.commits.retain(|c| c.last_version() > version);
+        })
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentEntry>> {
+        Ok(self.state().live.segments.values().cloned().collect())
+    }
+
+    fn release(&self, numbers: &[u64]) -> Result<()> {
+        self.write(Durability::Synced, |disk| {
+            disk.segments.retain(|number, _| !numbers.contains(number));
         })
     }
 
@@ -108,9 +139,23 @@ impl Journal for MemoryJournal {
         Ok(self.state().live.meta.get(key).cloned())
     }
 
-    fn set_meta(&self, key: &str, value: &[u8]) -> Result<()> {
-        self.write(Durability::Synced, |disk| {
-            disk.meta.insert(key.to_owned(), value.to_owned());
+    fn metas(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let state = self.state();
+        let metas = state.live.meta.iter();
+        Ok(metas
+            .filter(|(key, _)| key.starts_with(prefix))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect())
+    }
+
+    fn set_meta(&self, key: &str, value: Option<&[u8]>) -> Result<()> {
+        self.write(Durability::Synced, |disk| match value {
+            Some(value) => {
+                disk.meta.insert(key.to_owned(), value.to_owned());
+            }
+            None => {
+                disk.meta.remove(key);
+            }
         })
     }
 
