@@ -16,6 +16,7 @@ use crate::checksum::crc32c;
 use crate::clock::Ticks;
 use crate::compaction::Layout;
 use crate::error::{Error, IoContext, Result};
+use crate::feed::Retention;
 use crate::files;
 use crate::journal::Journal;
 use crate::link::LinkEntry;
@@ -48,6 +49,9 @@ pub(crate) struct Catalog {
     pub settings: EnvironmentSettings,
     pub tables: BTreeMap<String, TableEntry>,
     pub links: BTreeMap<String, LinkEntry>,
+    /// How long changes are kept for readers of the change feed.
+    #[serde(default)]
+    pub retention: Retention,
     /// Every change up to this version stands in blocks.
     pub folded_version: u64,
     /// The time of the last commit in blocks.
@@ -123,6 +127,7 @@ impl Catalog {
             settings,
             tables: BTreeMap::new(),
             links: BTreeMap::new(),
+            retention: Retention::default(),
             folded_version: 0,
             last_committed: 0,
             next_table: 0,

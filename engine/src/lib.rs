@@ -52,6 +52,7 @@ mod clock;
 mod compaction;
 mod environment;
 mod error;
+mod feed;
 mod files;
 mod ingest;
 mod journal;
@@ -73,7 +74,11 @@ pub use environment::{
     CurrentRow, Environment, EnvironmentStatus, OpenOptions, TableOptions, TableStatus,
     Transaction, Write,
 };
-pub use error::{Error, ErrorKind, Result, RowError};
+pub use error::{Error, ErrorKind, Result, RowError, SnapshotName};
+pub use feed::{
+    ChangeBatch, ChangeOperation, ChangeToken, Changes, ConsumerStatus, NewConsumer, Retention,
+    RowChange, change_columns,
+};
 pub use ingest::{Ingest, IngestFormat, IngestOptions, IngestProgress, IngestReport};
 pub use journal::{
     BackPressure, Commit, CommitTicket, Durability, Journal, MemoryJournal, Receipt, SledJournal,

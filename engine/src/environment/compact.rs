@@ -78,20 +78,6 @@ impl Environment {
         Ok(state)
     }
 
-    /// Removes the segments that nobody needs any more: first their names, then their files.
-    pub(super) fn collect_segments(&self) -> Result<()> {
-        let inner = &self.inner;
-        let folded = inner.state().catalog.folded_version;
-        let segments = inner.staging.segments();
-        let needless: Vec<u64> = segments
-            .iter()
-            .map(|segment| segment.entry())
-            .take_while(|entry| entry.last_version <= folded)
-            .map(|entry| entry.number)
-            .collect();
-        inner.sealing.remove(&needless)
-    }
-
     /// Makes sure that a table stands in the given layout, building it if it does not.
     pub(crate) fn ensure_layout(&self, table: &str, layout: Layout) -> Result<()> {
         if self.has_layout(table, &layout) {

@@ -35,7 +35,7 @@ impl From<TailPut> for Stored {
 }
 
 /// Cells with the version in its place.
-fn with_version(cells: &[u8], offset: Option<u32>, version: u64) -> Vec<u8> {
+pub(crate) fn with_version(cells: &[u8], offset: Option<u32>, version: u64) -> Vec<u8> {
     let Some(offset) = offset else {
         return cells.to_vec();
     };
@@ -57,7 +57,13 @@ impl CurrentRow {
         found.map(|(_, cell)| cell.as_str())
     }
 
-    fn new(schema: &TableSchema, cells: &[u8]) -> Self {
+    /// The columns with their cells, in the order of the schema.
+    pub fn cells(&self) -> impl Iterator<Item = (&str, &str)> {
+        let cells = self.cells.iter();
+        cells.map(|(name, cell)| (name.as_str(), cell.as_str()))
+    }
+
+    pub(crate) fn new(schema: &TableSchema, cells: &[u8]) -> Self {
         let mut ranges = Cells::of(cells);
         let cells = schema
             .attributes()

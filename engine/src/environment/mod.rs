@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use lookup::CurrentRow;
+pub(crate) use lookup::with_version;
 pub use options::OpenOptions;
 pub(crate) use state::{State, Table};
 pub use status::{EnvironmentStatus, TableStatus};
@@ -24,6 +25,7 @@ use crate::catalog::{Catalog, CatalogStore, EnvironmentSettings, LayoutEntry, Ta
 use crate::clock::Clock;
 use crate::compaction::{Granularity, Layout};
 use crate::error::{Error, Result};
+use crate::feed::Holders;
 use crate::journal::{BackPressure, Committer, Journal};
 use crate::locks::RowLocks;
 use crate::schema::TableSchema;
@@ -45,12 +47,13 @@ pub(crate) struct Inner {
     pub(crate) packs: Packs,
     pub(crate) clock: Arc<dyn Clock>,
     pressure: BackPressure,
-    staging: Arc<Staging>,
-    sealing: Arc<Sealing>,
+    pub(crate) staging: Arc<Staging>,
+    pub(crate) sealing: Arc<Sealing>,
+    holders: Mutex<Holders>,
     residence: Residence,
     unmerged_bytes_max: u64,
     locks: Arc<RowLocks>,
-    journal: Arc<dyn Journal>,
+    pub(crate) journal: Arc<dyn Journal>,
     state: Arc<RwLock<Arc<State>>>,
     /// Held by whoever changes the catalog.
     catalog_lock: Mutex<()>,
@@ -181,6 +184,10 @@ impl Inner {
         self.catalog_lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lock_holders(&self) -> MutexGuard<'_, Holders> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn lock_publication(&self) -> MutexGuard<'_, ()> {

@@ -19,6 +19,7 @@ use crate::block::Packs;
 use crate::catalog::{Catalog, CatalogStore, EnvironmentSettings};
 use crate::clock::Ticks;
 use crate::error::{Error, IoContext, Result};
+use crate::feed::Holders;
 use crate::files;
 use crate::journal::{Commit, Committer, CommitterStart, Journal, SledJournal};
 use crate::locks::RowLocks;
@@ -134,6 +135,7 @@ fn assemble(
     packs.collect(|id| live.contains_key(&id), |m| manifests.contains(m))?;
     let segment_store = SegmentStore::open(&folder.join("segments"))?;
     let replay = Replay::of(&catalog, &*journal, &segment_store)?;
+    let holders = Holders::load(&*journal)?;
     let start = CommitterStart {
         journal: journal.clone(),
         clock: options.clock.clone(),
@@ -169,6 +171,7 @@ fn assemble(
         pressure: options.back_pressure,
         staging,
         sealing,
+        holders: Mutex::new(holders),
         residence: Default::default(),
         unmerged_bytes_max: options.unmerged_bytes_max,
         locks: Arc::new(RowLocks::default()),
@@ -179,9 +182,11 @@ fn assemble(
         pack_holds: Default::default(),
         _lock_file: lock_file,
     };
-    Ok(Environment {
+    let environment = Environment {
         inner: Arc::new(inner),
-    })
+    };
+    environment.collect_segments()?;
+    Ok(environment)
 }
 
 /// What the journal knows: segments, the commits behind them, and where the next one continues.

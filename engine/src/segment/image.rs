@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use arrow::array::RecordBatch;
 use arrow::buffer::Buffer;
 use arrow::ipc::reader::StreamDecoder;
 use bytes::Bytes;
@@ -169,6 +170,15 @@ impl Segment {
             .filter(|columns| columns.batch.num_rows() == batch_rows(&image.footer, batch))
             .ok_or_else(|| Error::corrupt(&self.path, format!("{what} does not parse")))?;
         Ok(cell.get_or_init(|| columns))
+    }
+
+    /// A record batch by its number; `None` behind the last.
+    pub(crate) fn batch(&self, batch: usize) -> Result<Option<&RecordBatch>> {
+        let image = self.image()?;
+        if batch >= image.footer.batches.len() {
+            return Ok(None);
+        }
+        Ok(Some(&self.columns(image, batch)?.batch))
     }
 
     /// The change in a row, by its number.

@@ -23,7 +23,7 @@ mod writer;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use columns::StoredChange;
+pub(crate) use columns::{BATCH_ROWS, StoredChange, schema};
 pub(crate) use image::Segment;
 pub(crate) use search::SegmentRun;
 pub(crate) use store::SegmentStore;

@@ -4,7 +4,8 @@ mod sealing;
 mod tail;
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
 pub(crate) use sealing::{Limits, Sealer, Sealing};
 pub(crate) use tail::{TailPut, TailRow};
@@ -26,6 +27,9 @@ pub(crate) type Segments = Arc<Vec<Arc<Segment>>>;
 /// Segments and tail; together they have every commit from the oldest segment on.
 pub(crate) struct Staging {
     inner: RwLock<Inner>,
+    /// The last version, for those who wait for a later one.
+    news: Mutex<u64>,
+    arrived: Condvar,
 }
 
 struct Inner {
@@ -66,6 +70,8 @@ impl Staging {
                 tail,
                 last_version,
             }),
+            news: Mutex::new(last_version),
+            arrived: Condvar::new(),
         }
     }
 
@@ -79,11 +85,14 @@ impl Staging {
 
     /// Adds commits that are durable.
     fn push(&self, commits: Vec<Commit>) {
+        let last = commits.last().map(Commit::last_version);
         let mut inner = self.write();
-        if let Some(last) = commits.last() {
-            inner.last_version = last.last_version();
-        }
         inner.tail.push(commits);
+        if let Some(last) = last {
+            inner.last_version = last;
+            *self.news.lock().unwrap_or_else(PoisonError::into_inner) = last;
+            self.arrived.notify_all();
+        }
     }
 
     /// The row as the tail has it, and the segments that were there at the same moment.
@@ -138,6 +147,24 @@ impl Staging {
     /// The version of the last commit there is.
     pub(crate) fn last_version(&self) -> u64 {
         self.read().last_version
+    }
+
+    /// The version of the oldest change that is still here; the next one's if there is none.
+    pub(crate) fn oldest_version(&self) -> u64 {
+        let inner = self.read();
+        let sealed = inner.segments.first().map(|s| s.entry().first_version);
+        let tail = || inner.tail.commits.front().map(|c| c.first_version);
+        sealed.or_else(tail).unwrap_or(inner.last_version + 1)
+    }
+
+    /// Waits for a version above the given one; tells whether there is one.
+    pub(crate) fn wait_beyond(&self, version: u64, timeout: Duration) -> bool {
+        let news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .arrived
+            .wait_timeout_while(news, timeout, |last| *last <= version);
+        let (last, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        *last > version
     }
 
     /// Bytes of the segments that hold changes above a version.
