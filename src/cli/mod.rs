@@ -1,5 +1,6 @@
 //! The command line: what it takes, and where it is carried out.
 
+mod changes;
 mod command;
 mod console;
 mod control;
@@ -9,6 +10,7 @@ mod fs;
 mod ingest;
 mod link;
 mod output;
+mod retention;
 mod run;
 mod serve;
 mod snapshot;

@@ -44,6 +44,14 @@ pub fn try_run(data: &Path, arguments: &[&str]) -> bool {
     output.status.success()
 }
 
+/// Starts a command that writes as long as it runs.
+pub fn start(data: &Path, arguments: &[&str]) -> Child {
+    command(data, arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 /// A running `lakestage serve`.
 pub struct Server {
     child: Child,
