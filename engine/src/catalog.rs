@@ -16,6 +16,7 @@ use crate::checksum::crc32c;
 use crate::clock::Ticks;
 use crate::compaction::Layout;
 use crate::error::{Error, IoContext, Result};
+use crate::feed::Retention;
 use crate::files;
 use crate::journal::Journal;
 use crate::link::LinkEntry;
@@ -88,6 +89,9 @@ pub(crate) struct Catalog {
     pub settings: EnvironmentSettings,
     pub tables: BTreeMap<String, TableEntry>,
     pub links: BTreeMap<String, LinkEntry>,
+    /// How long changes are kept for readers of the change feed.
+    #[serde(default)]
+    pub retention: Retention,
     /// Every change up to this version stands in blocks.
     pub folded_version: u64,
     /// The time of the last commit in blocks.
@@ -166,6 +170,7 @@ impl Catalog {
             settings,
             tables: BTreeMap::new(),
             links: BTreeMap::new(),
+            retention: Retention::default(),
             folded_version: 0,
             last_committed: 0,
             next_table: 0,
@@ -245,12 +250,13 @@ impl CatalogStore {
         let entry = self.write(file, &bytes)?;
         let pointer = serde_json::to_vec(&entry)
             .map_err(|e| Error::invalid(format!("the catalog cannot be written: {e}")))?;
-        self.journal.set_meta(META_KEY, &pointer)?;
+        self.journal.set_meta(META_KEY, Some(&pointer))?;
         self.collect(catalog, &entry.file)
     }
 
     /// Writes a file for the next catalog to name.
     pub(crate) fn write(&self, file: String, bytes: &[u8]) -> Result<FileEntry> {
+        self.journal.check()?;
         files::write_file(&self.folder.join(&file), bytes)?;
         Ok(FileEntry {
             file,

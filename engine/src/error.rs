@@ -18,6 +18,10 @@ pub enum ErrorKind {
     AlreadyExists,
     /// Somebody else holds what this call needs. Try again.
     Conflict,
+    /// More is on its way than the engine takes. Nothing was kept; wait and send it again.
+    Busy,
+    /// What was asked for is not kept any more. Read it again from a snapshot.
+    Expired,
     /// The engine refuses writes until it is opened again.
     Poisoned,
     /// The disk is full. Make room; nothing was damaged.
@@ -58,6 +62,20 @@ pub enum Error {
     /// Another process or transaction holds what this call needs.
     #[error("{0}")]
     Conflict(String),
+    /// More is on its way than the queue or the memory for it holds.
+    #[error("{0}")]
+    Busy(String),
+    /// Changes that were asked for are not kept any more.
+    #[error(
+        "the change token expired: the changes before version {oldest_version} are not kept any more. {}",
+        start_again(.snapshot.as_deref())
+    )]
+    Expired {
+        /// The oldest change that is kept.
+        oldest_version: u64,
+        /// The newest snapshot to start from again, where there is one.
+        snapshot: Option<Box<SnapshotName>>,
+    },
     /// An earlier write or sync failed, so nothing more is written until the folder is opened again.
     #[error(
         "the engine stopped writing after a failure and must be reopened; what was acknowledged is safe. The failure: {reason}"
@@ -105,6 +123,8 @@ impl Error {
             Error::NotFound { .. } => ErrorKind::NotFound,
             Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             Error::Conflict(_) => ErrorKind::Conflict,
+            Error::Busy(_) => ErrorKind::Busy,
+            Error::Expired { .. } => ErrorKind::Expired,
             Error::Poisoned { .. } => ErrorKind::Poisoned,
             Error::Full { .. } => ErrorKind::Full,
             Error::Corrupt { .. } => ErrorKind::Corrupt,
@@ -118,6 +138,23 @@ impl Error {
             error.row = Some(row);
         }
         self
+    }
+
+    /// The same failure of writing once more, for everyone whose commit it took.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Error::Full { action, path } => Error::Full {
+                action,
+                path: path.clone(),
+            },
+            Error::Busy(message) => Error::Busy(message.clone()),
+            Error::Poisoned { reason } => Error::Poisoned {
+                reason: reason.clone(),
+            },
+            other => Error::Poisoned {
+                reason: other.to_string(),
+            },
+        }
     }
 
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> Self {
@@ -151,6 +188,31 @@ impl Error {
             name: name.to_owned(),
             hint: String::new(),
         }
+    }
+}
+
+/// A snapshot from which a reader of changes can start again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SnapshotName {
+    /// The link that it is of.
+    pub link: String,
+    /// The number in the names of its files, Unix seconds.
+    pub unix_s: i64,
+    /// Every change up to this version is in it.
+    pub version: u64,
+    /// The change token that goes on behind it.
+    pub token: String,
+}
+
+fn start_again(snapshot: Option<&SnapshotName>) -> String {
+    match snapshot {
+        None => {
+            "Publish a snapshot, read the table from it, and go on with its change token".to_owned()
+        }
+        Some(snapshot) => format!(
+            "Read the table again from the snapshot {} of the link \"{}\", and go on with the token {}",
+            snapshot.unix_s, snapshot.link, snapshot.token
+        ),
     }
 }
 

@@ -45,35 +45,46 @@ mod clock;
 mod compaction;
 mod environment;
 mod error;
+mod feed;
 mod files;
 mod ingest;
 mod journal;
 mod lake;
 mod link;
 mod locks;
+mod map;
 mod publish;
 mod row;
 mod schema;
-mod tail;
+mod segment;
+mod staging;
 mod value;
 
 pub use catalog::{EnvironmentSettings, LineEnd};
 pub use clock::{Clock, ManualClock, SystemClock, TICKS_PER_SECOND, Ticks};
 pub use compaction::{DeletePartition, Granularity, Layout, Mode};
 pub use environment::{
-    CurrentRow, Environment, EnvironmentStatus, TableOptions, TableStatus, Transaction, Write,
+    CurrentRow, Environment, EnvironmentStatus, OpenOptions, TableOptions, TableStatus,
+    Transaction, Write,
 };
-pub use error::{Error, ErrorKind, Result, RowError};
+pub use error::{Error, ErrorKind, Result, RowError, SnapshotName};
+pub use feed::{
+    ChangeBatch, ChangeOperation, ChangeToken, Changes, ConsumerStatus, NewConsumer, Retention,
+    RowChange, change_columns,
+};
 pub use ingest::{Ingest, IngestFormat, IngestOptions, IngestProgress, IngestReport};
-pub use journal::{Commit, Journal, MemoryJournal, Receipt, SledJournal};
+pub use journal::{
+    BackPressure, Commit, CommitTicket, Durability, Journal, MemoryJournal, Receipt, SledJournal,
+};
 pub use lake::{FolderLake, Lake, LakeEntry, Part};
 pub use link::{Activity, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink};
 pub use publish::{
-    ModelSettings, PartitionNames, RowChange, SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn,
+    ModelSettings, PartitionNames, RowDifference, SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn,
     SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows, SnapshotTable,
     SyncReport, TableDifference, TrickleDue, TrickleFeed, TrickleOptions, TrickleStep, difference,
 };
 pub use schema::{
     Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, TableSchema,
 };
+pub use segment::SegmentEntry;
 pub use value::{DateTimeFormat, Value, write_us_time};

@@ -9,16 +9,19 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use lakestage_engine::{Environment, EnvironmentSettings, TableOptions, TableSchema, Value, Write};
+use lakestage_engine::{
+    Environment, EnvironmentSettings, OpenOptions, TableOptions, TableSchema, Value, Write,
+};
 
 const FOLDER_VARIABLE: &str = "LAKESTAGE_TEST_FOLDER";
 const SUBJECT: &str = "a-text-that-strace-finds";
 const ACKNOWLEDGED: &str = "acknowledged-to-the-caller";
 const COMMITS: usize = 5;
 
-fn commit_under_trace(folder: &Path) {
+fn commit_under_trace(folder: &Path, options: OpenOptions) -> Environment {
     let settings = EnvironmentSettings::new("contoso", "org1");
-    let environment = Environment::create(&folder.join("environment"), settings).unwrap();
+    let folder = folder.join("environment");
+    let environment = Environment::create_with(&folder, settings, options).unwrap();
     let schema = TableSchema::from_json(
         r#"{"name": "task", "primaryKey": "taskid", "columns": [
             {"name": "taskid", "type": "uniqueidentifier"},
@@ -39,35 +42,53 @@ fn commit_under_trace(folder: &Path) {
         transaction.commit().unwrap();
         eprintln!("{ACKNOWLEDGED}");
     }
+    environment
 }
 
 #[test]
 fn an_fdatasync_lies_between_the_write_and_the_acknowledgement() {
     if let Some(folder) = env::var_os(FOLDER_VARIABLE) {
-        return commit_under_trace(Path::new(&folder));
-    }
-    if Command::new("strace").arg("--version").output().is_err() {
-        eprintln!("SKIPPED: strace is not installed, so the order of system calls was not checked");
+        drop(commit_under_trace(
+            Path::new(&folder),
+            OpenOptions::default(),
+        ));
         return;
     }
+    if !has_strace() {
+        return;
+    }
+    let test = "an_fdatasync_lies_between_the_write_and_the_acknowledgement";
+    check(&trace(test));
+}
+
+fn has_strace() -> bool {
+    let has_strace = Command::new("strace").arg("--version").output().is_ok();
+    if !has_strace {
+        eprintln!("SKIPPED: strace is not installed, so the order of system calls was not checked");
+    }
+    has_strace
+}
+
+/// Runs one test of this file under strace, and gives what it saw.
+fn trace(test: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let trace = folder.path().join("trace");
     let status = Command::new("strace")
-        .args(["--follow-forks", "--string-limit=4096", "--decode-fds=path"])
+        .args([
+            "--follow-forks",
+            "--string-limit=65536",
+            "--decode-fds=path",
+        ])
         .args(["--trace=write,pwrite64,writev,pwritev,fdatasync,fsync,sync_file_range"])
         .arg("--output")
         .arg(&trace)
         .arg(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "an_fdatasync_lies_between_the_write_and_the_acknowledgement",
-        ])
-        .arg("--nocapture")
+        .args(["--exact", test, "--nocapture"])
         .env(FOLDER_VARIABLE, folder.path())
         .status()
         .unwrap();
     assert!(status.success(), "the traced run failed");
-    check(&fs::read_to_string(&trace).unwrap());
+    fs::read_to_string(&trace).unwrap()
 }
 
 /// What the trace shows, in its order.
@@ -154,4 +175,90 @@ fn the_check_itself_finds_a_missing_sync() {
     check(&synced);
     let not_synced = synced.replace("<... fdatasync resumed>) = 0", "<... other resumed>) = 0");
     assert!(std::panic::catch_unwind(|| check(&not_synced)).is_err());
+}
+
+/// Each in its turn: the segment's bytes, its sync, its name's sync, the entry that names it, the
+/// sync of that.
+#[test]
+fn a_segment_and_its_name_are_synced_before_the_journal_names_it() {
+    if let Some(folder) = env::var_os(FOLDER_VARIABLE) {
+        let options = OpenOptions {
+            // About five rows: sled writes what it has again and again, so only the first segment's
+            // entry shows when it was named.
+            segment_bytes: 600,
+            ..OpenOptions::default()
+        };
+        let environment = commit_under_trace(Path::new(&folder), options);
+        while environment.status().unwrap().segments == 0 {
+            std::thread::yield_now();
+        }
+        return;
+    }
+    if !has_strace() {
+        return;
+    }
+    check_sealing(&trace(
+        "a_segment_and_its_name_are_synced_before_the_journal_names_it",
+    ));
+}
+
+fn check_sealing(trace: &str) {
+    // A call that another thread interrupts is counted where it begins if it writes, and where it
+    // ends if it syncs.
+    let mut stage = 0;
+    let mut begun: Vec<(&str, &str)> = Vec::new();
+    for line in trace.lines() {
+        let Some((thread, call)) = line.split_once(char::is_whitespace) else {
+            continue;
+        };
+        let call = call.trim_start();
+        let synced = match file_of(call, &["fsync(", "fdatasync("]) {
+            Some(file) if call.contains("<unfinished") => {
+                begun.push((thread, file));
+                None
+            }
+            None if call.starts_with("<... f") && call.contains("sync resumed") => {
+                let place = begun.iter().position(|(waiting, _)| *waiting == thread);
+                place.map(|place| begun.remove(place).1)
+            }
+            other => other,
+        };
+        let written = file_of(call, &["write(", "pwrite64("]);
+        if written.is_some_and(|file| file.ends_with(".arrows")) {
+            assert!(stage <= 1, "a segment was written after it was synced");
+            stage = 1;
+        } else if written.is_some() && call.contains("footerCrc32c") {
+            assert_eq!(
+                stage, 3,
+                "a segment was named before it and its name were synced"
+            );
+            stage = 4;
+        } else if let Some(file) = synced {
+            stage = match stage {
+                1 if file.ends_with(".arrows") => 2,
+                2 if file.ends_with("/segments") => 3,
+                4 if file.ends_with("/db") => return,
+                other => other,
+            };
+        }
+    }
+    panic!("no segment was sealed under the trace, or not synced to the end");
+}
+
+#[test]
+fn the_check_of_sealing_finds_each_missing_sync() {
+    let good = [
+        "7 write(5</e/segments/segment-1.arrows>, \"x\", 1) = 1",
+        "7 fsync(5</e/segments/segment-1.arrows>) = 0",
+        "7 fsync(6</e/segments>) = 0",
+        "7 pwrite64(9</e/journal/db>, \"footerCrc32c\", 12, 0) = 12",
+        "8 fdatasync(9</e/journal/db>) = 0",
+    ];
+    check_sealing(&good.join("\n"));
+    for missing in [1, 2, 4] {
+        let mut lines = good.to_vec();
+        lines.remove(missing);
+        let trace = lines.join("\n");
+        assert!(std::panic::catch_unwind(|| check_sealing(&trace)).is_err());
+    }
 }

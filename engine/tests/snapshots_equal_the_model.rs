@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use lakestage_engine::{
     DeletePartition, Environment, EnvironmentSettings, FolderLake, Granularity, Lake,
-    LinkTableOptions, ManualClock, Mode, NewLink, TableOptions, TableSchema, Value, Write,
+    LinkTableOptions, ManualClock, Mode, NewLink, OpenOptions, TableOptions, TableSchema, Value,
+    Write,
 };
 use proptest::prelude::*;
 
@@ -100,6 +101,16 @@ struct Harness {
     seen: BTreeMap<String, Vec<u8>>,
 }
 
+/// Segments so small that one compaction meets several of them.
+fn options(clock: &Arc<ManualClock>) -> OpenOptions {
+    OpenOptions {
+        segment_bytes: 400_000,
+        tail_bytes_max: 800_000,
+        unmerged_bytes_max: 6_000_000,
+        ..OpenOptions::from(clock.clone())
+    }
+}
+
 /// Two links with different layouts of the same tables.
 const LINKS: [&str; 2] = ["first", "second"];
 
@@ -108,8 +119,9 @@ impl Harness {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at_unix_s(1_700_000_000));
         let settings = EnvironmentSettings::new("test", "org1");
+        let options = options(&clock);
         let environment =
-            Environment::create_with(&folder.path().join("env"), settings, clock.clone()).unwrap();
+            Environment::create_with(&folder.path().join("env"), settings, options).unwrap();
         for (table, granularity) in
             TABLES
                 .iter()
@@ -165,8 +177,8 @@ impl Harness {
             Step::Reopen => {
                 self.environment = None;
                 let folder = self.folder.path().join("env");
-                self.environment =
-                    Some(Environment::open_with(&folder, self.clock.clone()).unwrap());
+                let options = options(&self.clock);
+                self.environment = Some(Environment::open_with(&folder, options).unwrap());
             }
             Step::Sync => {
                 for link in self.environment().links() {

@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
-use super::{demo, environment, fs, ingest, link, serve, snapshot, status, table, trickle};
+use super::{
+    changes, demo, environment, fs, ingest, link, retention, serve, snapshot, status, table,
+    trickle,
+};
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
 ///
@@ -65,6 +68,10 @@ pub(crate) enum Command {
     Link(link::LinkArgs),
     /// Publish what was committed since the last snapshot
     Snapshot(snapshot::SnapshotArgs),
+    /// Show the changes of a table, from a token on
+    Changes(changes::ChangesArgs),
+    /// Say how long changes are kept, and show who keeps them
+    Retention(retention::RetentionArgs),
     /// Show environments, tables and links in numbers
     Status(status::StatusArgs),
     /// Work with the files of the emulator's lake

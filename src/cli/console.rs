@@ -15,6 +15,11 @@ pub(crate) trait Console: Send + Sync {
     /// Writes a line to standard error.
     fn note(&self, line: &str);
 
+    /// Whether somebody is still there to read; for those who wait long without writing.
+    fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Standard input.
     fn input(&self) -> io::Result<Box<dyn Read + Send>>;
 

@@ -1,5 +1,6 @@
 //! The command line: what it takes, and where it is carried out.
 
+mod changes;
 mod command;
 mod console;
 mod control;
@@ -10,6 +11,7 @@ mod ingest;
 mod link;
 mod output;
 mod progress;
+mod retention;
 mod run;
 mod serve;
 mod snapshot;

@@ -13,7 +13,8 @@ use lakestage::{DataFolder, DataFolderOptions};
 use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
-    control, demo, environment, fs, ingest, link, output, serve, snapshot, status, table, trickle,
+    changes, control, demo, environment, fs, ingest, link, output, retention, serve, snapshot,
+    status, table, trickle,
 };
 
 const FAILED: u8 = 1;
@@ -89,6 +90,8 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Ingest(args) => ingest::run(args, session),
         Command::Link(args) => link::run(args, session),
         Command::Snapshot(args) => snapshot::run(args, session),
+        Command::Changes(args) => changes::run(args, session),
+        Command::Retention(args) => retention::run(args, session),
         Command::Status(args) => status::run(args, session),
         Command::Fs(args) => fs::run(args, session),
         Command::Demo(_) | Command::Serve(_) | Command::Run(_) => {

@@ -66,13 +66,14 @@ pub(crate) fn run(args: &StatusArgs, session: &Session<'_>) -> Result<()> {
 fn environment_text(status: &Status) -> String {
     let environment = &status.environment;
     let mut text = format!(
-        "environment {} (organization {})\n  last version {}; in blocks up to {}; tail {}, journal {}\n",
+        "environment {} (organization {})\n  last version {}; in blocks up to {}; tail {}, journal {}; {} in segments\n",
         environment.settings.name,
         environment.settings.organization,
         environment.last_version,
         environment.compacted_version,
         bytes_text(environment.tail_bytes),
         bytes_text(environment.journal_bytes),
+        bytes_text(environment.segment_bytes),
     );
     text.push_str(&tables_text(&environment.tables, "  "));
     for link in &status.links {

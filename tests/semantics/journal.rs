@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use std::time::Duration;
+
 use lakestage_engine::{
-    Environment, ErrorKind, ManualClock, MemoryJournal, Receipt, Result, TableOptions, TableSchema,
-    Value, Write,
+    BackPressure, CommitTicket, Durability, Environment, ErrorKind, ManualClock, MemoryJournal,
+    OpenOptions, Receipt, Result, TableOptions, TableSchema, Value, Write,
 };
 use tempfile::TempDir;
 
@@ -26,10 +28,40 @@ impl Fragile {
     }
 
     fn open(&self) -> Environment {
-        let clock = Arc::new(ManualClock::at_unix_s(START_UNIX_S));
-        let journal = Arc::new(self.journal.clone());
-        Environment::open_on(self.folder.path(), settings(), clock, journal).unwrap()
+        self.open_with(OpenOptions::default())
     }
+
+    fn open_with(&self, options: OpenOptions) -> Environment {
+        let options = OpenOptions {
+            clock: Arc::new(ManualClock::at_unix_s(START_UNIX_S)),
+            ..options
+        };
+        let journal = Arc::new(self.journal.clone());
+        Environment::open_on(self.folder.path(), settings(), options, journal).unwrap()
+    }
+
+    /// Opens it for the first time, with a table.
+    fn start(&self) -> Environment {
+        let environment = self.open();
+        let schema = TableSchema::from_json(TASK).unwrap();
+        environment
+            .create_table(schema, TableOptions::default())
+            .unwrap();
+        environment
+    }
+}
+
+fn send(environment: &Environment, number: u32, pressure: BackPressure) -> Result<CommitTicket> {
+    let schema = environment.schema("task")?;
+    let mut transaction = environment.transaction();
+    transaction.set_back_pressure(pressure);
+    let (id, subject) = (id(number), schema.require("subject")?);
+    let row = [
+        (schema.primary_key(), Value::Text(&id)),
+        (subject, Value::Text("sent")),
+    ];
+    transaction.write(Write::Upsert, "task", &row)?;
+    transaction.commit_later()
 }
 
 fn tasks(environment: &Environment, numbers: std::ops::Range<u32>) -> Result<Receipt> {
@@ -55,11 +87,7 @@ fn there(environment: &Environment, number: u32) -> bool {
 fn a_power_cut_takes_nothing_acknowledged_and_no_commit_by_half() {
     for syncs in 0..12 {
         let fragile = Fragile::new();
-        let environment = fragile.open();
-        let schema = TableSchema::from_json(TASK).unwrap();
-        environment
-            .create_table(schema, TableOptions::default())
-            .unwrap();
+        let environment = fragile.start();
         fragile.journal.fail_after(syncs);
         let mut acknowledged = 0;
         while acknowledged < 10
@@ -89,11 +117,7 @@ fn a_power_cut_takes_nothing_acknowledged_and_no_commit_by_half() {
 #[test]
 fn after_a_failed_sync_nothing_is_written_until_it_is_reopened() {
     let fragile = Fragile::new();
-    let environment = fragile.open();
-    let schema = TableSchema::from_json(TASK).unwrap();
-    environment
-        .create_table(schema, TableOptions::default())
-        .unwrap();
+    let environment = fragile.start();
     let first = tasks(&environment, 0..1).unwrap();
     fragile.journal.fail_after(0);
     assert_eq!(
@@ -166,4 +190,115 @@ fn many_writers_at_once_lose_nothing() {
             assert!(there(&world.environment, writer * 100 + number));
         }
     }
+}
+
+#[test]
+fn many_commits_of_one_producer_are_in_flight_and_become_durable_in_order() {
+    let fragile = Fragile::new();
+    let environment = fragile.start();
+    let wait = BackPressure::Wait { timeout_ms: 10_000 };
+    fragile.journal.stall();
+    let tickets: Vec<_> = (0..500)
+        .map(|number| send(&environment, number, wait).unwrap())
+        .collect();
+    assert!(tickets.iter().all(|ticket| ticket.try_wait().is_none()));
+    assert!(
+        !there(&environment, 0),
+        "a commit was read before it was durable"
+    );
+    fragile.journal.resume();
+    let versions: Vec<u64> = tickets
+        .into_iter()
+        .map(|ticket| ticket.wait().unwrap().first_version)
+        .collect();
+    let first = versions[0];
+    assert_eq!(versions, (first..first + 500).collect::<Vec<_>>());
+    drop(environment);
+    fragile.journal.cut_power();
+    let environment = fragile.open();
+    assert!((0..500).all(|number| there(&environment, number)));
+}
+
+#[test]
+fn a_commit_in_flight_holds_its_rows_and_the_next_change_reads_what_it_became() {
+    let fragile = Fragile::new();
+    let environment = fragile.start();
+    fragile.journal.stall();
+    // Nobody keeps the ticket, and the rows are released all the same.
+    drop(send(&environment, 1, BackPressure::Reject).unwrap());
+    let journal = fragile.journal.clone();
+    let resume = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(200));
+        journal.resume();
+    });
+    let schema = environment.schema("task").unwrap();
+    let (id, notes) = (id(1), schema.require("notes").unwrap());
+    let row = [
+        (schema.primary_key(), Value::Text(&id)),
+        (notes, Value::Text("after")),
+    ];
+    let mut transaction = environment.transaction();
+    // An update finds the row only if it waited for the commit before it.
+    transaction.write(Write::Update, "task", &row).unwrap();
+    transaction.commit().unwrap();
+    resume.join().unwrap();
+    let row = environment
+        .get("task", id.parse().unwrap())
+        .unwrap()
+        .unwrap();
+    assert_eq!(row.cell("subject"), Some("\"sent\""));
+    assert_eq!(row.cell("notes"), Some("\"after\""));
+}
+
+#[test]
+fn a_full_queue_refuses_a_commit_at_once_or_after_a_wait_as_the_caller_chose() {
+    let fragile = Fragile::new();
+    let environment = fragile.start();
+    fragile.journal.stall();
+    let mut tickets = Vec::new();
+    let refused = loop {
+        match send(&environment, tickets.len() as u32, BackPressure::Reject) {
+            Ok(ticket) => tickets.push(ticket),
+            Err(error) => break error,
+        }
+        assert!(tickets.len() < 5_000, "the queue has no bound");
+    };
+    assert_eq!(refused.kind(), ErrorKind::Busy);
+    assert!(refused.to_string().contains("send it again"), "{refused}");
+    let wait = BackPressure::Wait { timeout_ms: 50 };
+    let late = send(&environment, 900_000, wait).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::Busy);
+    fragile.journal.resume();
+    let sent = tickets.len() as u32;
+    for ticket in tickets {
+        ticket.wait().unwrap();
+    }
+    assert!(there(&environment, sent - 1));
+    assert!(!there(&environment, sent) && !there(&environment, 900_000));
+    send(&environment, 900_000, wait).unwrap().wait().unwrap();
+}
+
+#[test]
+fn a_weaker_durability_loses_the_last_commits_on_a_power_cut_and_nothing_else() {
+    let fragile = Fragile::new();
+    drop(fragile.start());
+    let weaker = || OpenOptions {
+        durability: Durability::LostOnPowerCut,
+        ..OpenOptions::default()
+    };
+    let environment = fragile.open_with(weaker());
+    tasks(&environment, 0..5).unwrap();
+    drop(environment);
+    // Without a power cut everything is there, and once something synced it stays.
+    let environment = fragile.open();
+    assert!(there(&environment, 4));
+    tasks(&environment, 5..6).unwrap();
+    drop(environment);
+    let environment = fragile.open_with(weaker());
+    tasks(&environment, 6..9).unwrap();
+    drop(environment);
+    fragile.journal.cut_power();
+    let environment = fragile.open();
+    assert!((0..6).all(|number| there(&environment, number)));
+    assert!((6..9).all(|number| !there(&environment, number)));
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use lakestage_engine::{
-    ErrorKind, Lake, LinkTableOptions, NewLink, RowChange, SnapshotAt, SnapshotInfo, difference,
+    ErrorKind, Lake, LinkTableOptions, NewLink, RowDifference, SnapshotAt, SnapshotInfo, difference,
 };
 
 use crate::world::{START_UNIX_S, World, id};
@@ -223,13 +223,13 @@ fn two_snapshots_are_compared_row_by_row() {
     )
     .unwrap();
     let task = |number, change| (("task".to_owned(), id(number)), change);
-    let member = |number| (("member".to_owned(), id(number)), RowChange::Added);
+    let member = |number| (("member".to_owned(), id(number)), RowDifference::Added);
     let expected = BTreeMap::from([
-        task(2, RowChange::Updated),
-        task(3, RowChange::Deleted),
-        task(4, RowChange::Deleted),
-        task(5, RowChange::Created),
-        task(6, RowChange::Created),
+        task(2, RowDifference::Updated),
+        task(3, RowDifference::Deleted),
+        task(4, RowDifference::Deleted),
+        task(5, RowDifference::Created),
+        task(6, RowDifference::Created),
         member(1),
         member(2),
     ]);

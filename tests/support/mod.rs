@@ -79,6 +79,14 @@ impl Run {
     }
 }
 
+/// Starts a command that writes as long as it runs.
+pub fn start(data: &Path, arguments: &[&str]) -> Child {
+    command(data, arguments)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
 /// A running `lakestage serve`.
 pub struct Server {
     child: Child,

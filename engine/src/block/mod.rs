@@ -2,7 +2,7 @@
 
 mod filter;
 mod manifest;
-mod map;
+
 mod pack;
 mod writer;
 

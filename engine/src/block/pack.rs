@@ -13,10 +13,10 @@ use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
-use super::map;
 use crate::checksum::crc32c;
 use crate::error::{Error, IoContext, Result};
 use crate::files;
+use crate::map;
 
 const MAGIC: &[u8; 8] = b"LSPACK\x00\x01";
 const WRITE_BUFFER_BYTES: usize = 1 << 20;

@@ -1,46 +1,166 @@
 //! Append-only partitions: every change is a new row at the end.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use super::Compaction;
 use super::change::{Change, What};
+use super::partition::{DeletePartition, NO_DATE};
 use super::rows::{write_id, write_sink_time};
-use crate::block::{BLOCK_BYTES_MIN, BlockWriter, Manifest};
+use super::unmerged::{Placed, Unmerged};
+use crate::block::{BLOCK_BYTES_MIN, BlockEntry, BlockWriter, Manifest, PackWriter};
 use crate::catalog::LayoutEntry;
 use crate::error::Result;
+use crate::journal::Operation;
 use crate::row::{Cells, RowsIn, id_of};
 
-/// Adds changes, in version order, at the end of a partition.
+/// The last change of each row of a table, in version order, at the end of their partitions. A row
+/// that came and went since the last compaction was never in the lake and leaves no trace.
 pub(super) fn extend(
     compaction: &mut Compaction<'_>,
-    old: &Manifest,
-    changes: &[Change<'_>],
+    unmerged: &Unmerged<'_>,
+    table: u16,
     entry: &LayoutEntry,
-) -> Result<Manifest> {
+) -> Result<BTreeMap<String, Manifest>> {
     let line_end = compaction.line_end;
-    let mut writer = BlockWriter::new(false);
-    let mut blocks = old.blocks.clone();
-    // A small last block is taken up again, so that many small syncs do not make many small blocks.
-    let last = blocks.pop_if(|b| b.extent.length < BLOCK_BYTES_MIN as u64);
-    if let Some(last) = &last {
-        let bytes = compaction.packs.read(&last.extent)?;
-        for row in RowsIn::block(bytes.as_ref()) {
-            writer.row(
-                &mut compaction.pack,
-                id_of(row).unwrap_or_default(),
-                |out| {
-                    out.extend_from_slice(row);
+    let chosen = Chosen::of(unmerged, table)?;
+    let mut growing: BTreeMap<String, Growing> = BTreeMap::new();
+    for (segment, rows) in unmerged.segments.iter().zip(&chosen.rows) {
+        for row in rows.iter() {
+            let stored = segment.change(row)?;
+            unmerged.residence.used(unmerged.segments.iter().copied());
+            let change = Change::of(&stored, Some(stored.committed));
+            let partition = match (change.what, entry.layout.deletes) {
+                (What::Remove, DeletePartition::NoDate) => NO_DATE.to_owned(),
+                _ => entry.layout.granularity.partition(stored.record.created),
+            };
+            let partition = match growing.entry(partition) {
+                Entry::Occupied(there) => there.into_mut(),
+                Entry::Vacant(new) => {
+                    let begun = Growing::begin(compaction, entry, new.key())?;
+                    new.insert(begun)
+                }
+            };
+            partition
+                .writer
+                .row(&mut compaction.pack, change.id, |out| {
+                    write(&change, entry, out);
                     out.extend_from_slice(line_end);
-                },
-            )?;
+                })?;
         }
     }
-    for change in changes {
-        writer.row(&mut compaction.pack, change.id, |out| {
-            write(change, entry, out);
-            out.extend_from_slice(line_end);
-        })?;
+    let pack = &mut compaction.pack;
+    growing
+        .into_iter()
+        .map(|(partition, growing)| Ok((partition, growing.finish(pack)?)))
+        .collect()
+}
+
+/// A partition that gets rows at its end.
+struct Growing {
+    blocks: Vec<BlockEntry>,
+    writer: BlockWriter,
+}
+
+impl Growing {
+    fn begin(
+        compaction: &mut Compaction<'_>,
+        entry: &LayoutEntry,
+        partition: &str,
+    ) -> Result<Self> {
+        let mut blocks = match entry.partitions.get(partition) {
+            Some(entry) => compaction.packs.manifest(&entry.manifest)?.blocks.clone(),
+            None => Vec::new(),
+        };
+        let line_end = compaction.line_end;
+        let mut writer = BlockWriter::new(false);
+        // A small last block is taken up again, so that many small syncs do not make many small
+        // blocks.
+        let last = blocks.pop_if(|b| b.extent.length < BLOCK_BYTES_MIN as u64);
+        if let Some(last) = &last {
+            let bytes = compaction.packs.read(&last.extent)?;
+            for row in RowsIn::block(bytes.as_ref()) {
+                let id = id_of(row).unwrap_or_default();
+                writer.row(&mut compaction.pack, id, |out| {
+                    out.extend_from_slice(row);
+                    out.extend_from_slice(line_end);
+                })?;
+            }
+        }
+        Ok(Growing { blocks, writer })
     }
-    blocks.extend(writer.finish(&mut compaction.pack)?);
-    Ok(Manifest { blocks })
+
+    fn finish(mut self, pack: &mut PackWriter) -> Result<Manifest> {
+        self.blocks.extend(self.writer.finish(pack)?);
+        Ok(Manifest {
+            blocks: self.blocks,
+        })
+    }
+}
+
+/// Which rows of which segment become rows of the files: a bit each.
+struct Chosen {
+    rows: Vec<RowSet>,
+}
+
+impl Chosen {
+    fn of(unmerged: &Unmerged<'_>, table: u16) -> Result<Self> {
+        let mut chosen = Chosen {
+            rows: unmerged
+                .segments
+                .iter()
+                .map(|_| RowSet::default())
+                .collect(),
+        };
+        let mut merged = unmerged.merged(table, |_| true)?;
+        // The last change of the row at hand, and whether its first one created it.
+        let mut open: Option<(Placed<'_>, bool)> = None;
+        while let Some(next) = merged.next()? {
+            let is_new = matches!(
+                next.change.record.operation,
+                Operation::Put { existed: false, .. }
+            );
+            let same = open.filter(|(last, _)| last.change.record.id == next.change.record.id);
+            if same.is_none() {
+                chosen.close(open.take());
+            }
+            open = Some((next, same.map_or(is_new, |(_, was_new)| was_new)));
+        }
+        chosen.close(open);
+        Ok(chosen)
+    }
+
+    fn close(&mut self, row: Option<(Placed<'_>, bool)>) {
+        let Some((last, was_new)) = row else { return };
+        let is_gone = matches!(last.change.record.operation, Operation::Delete);
+        if !(was_new && is_gone) {
+            self.rows[last.segment].insert(last.row);
+        }
+    }
+}
+
+/// A set of row numbers.
+#[derive(Default)]
+struct RowSet {
+    words: Vec<u64>,
+}
+
+impl RowSet {
+    fn insert(&mut self, row: u32) {
+        let word = row as usize / 64;
+        if self.words.len() <= word {
+            self.words.resize(word + 1, 0);
+        }
+        self.words[word] |= 1 << (row % 64);
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        (0u32..).zip(&self.words).flat_map(|(at, word)| {
+            (0..64)
+                .filter(move |bit| word & (1 << bit) != 0)
+                .map(move |bit| at * 64 + bit)
+        })
+    }
 }
 
 /// `SinkCreatedOn` and `SinkModifiedOn` are both the time at which this row came, since no row of an

@@ -1,24 +1,12 @@
-//! The changes of a table since the last compaction, collapsed as a sync cycle collapses them.
+//! Changes, collapsed as a sync cycle collapses them: the last of each row counts.
 
-use std::collections::{BTreeMap, HashMap};
-
-use super::partition::{DeletePartition, Granularity, Layout, NO_DATE};
+use super::partition::Granularity;
 use super::rows::Cells;
+use super::unmerged::{Merged, Placed, Unmerged};
 use crate::clock::Ticks;
-use crate::journal::{Commit, Operation, Record, Records};
-
-/// The changes of one table in version order.
-#[derive(Default)]
-pub(crate) struct Changes<'a> {
-    all: Vec<Versioned<'a>>,
-}
-
-#[derive(Clone, Copy)]
-struct Versioned<'a> {
-    record: Record<'a>,
-    version: u64,
-    committed: Ticks,
-}
+use crate::error::Result;
+use crate::journal::Operation;
+use crate::segment::StoredChange;
 
 /// What becomes of a row.
 #[derive(Debug, Clone, Copy)]
@@ -41,101 +29,9 @@ pub(super) enum What<'a> {
     Remove,
 }
 
-impl<'a> Changes<'a> {
-    /// Sorts the changes of some commits by table.
-    pub(crate) fn by_table(
-        commits: impl IntoIterator<Item = &'a Commit>,
-    ) -> BTreeMap<u16, Changes<'a>> {
-        let mut tables: BTreeMap<u16, Changes<'a>> = BTreeMap::new();
-        for commit in commits {
-            let records = Records::of(&commit.payload);
-            for (version, (_, record)) in (commit.first_version..).zip(records) {
-                tables.entry(record.table).or_default().all.push(Versioned {
-                    record,
-                    version,
-                    committed: commit.committed,
-                });
-            }
-        }
-        tables
-    }
-
-    /// The last change of each row in each partition, by id.
-    pub(super) fn in_place(&self, granularity: Granularity) -> BTreeMap<String, Vec<Change<'a>>> {
-        let mut partitions: BTreeMap<String, Vec<Versioned<'a>>> = BTreeMap::new();
-        for change in &self.all {
-            partitions
-                .entry(granularity.partition(change.record.created))
-                .or_default()
-                .push(*change);
-        }
-        partitions
-            .into_iter()
-            .map(|(partition, changes)| (partition, collapse(changes)))
-            .collect()
-    }
-
-    /// The last change of each row, in version order, sorted into partitions. A row that came and
-    /// went since the last compaction was never in the lake and leaves no trace.
-    pub(super) fn append_only(&self, layout: Layout) -> BTreeMap<String, Vec<Change<'a>>> {
-        let mut last: HashMap<u128, (Versioned<'a>, bool)> = HashMap::with_capacity(self.all.len());
-        for change in &self.all {
-            let is_new = matches!(
-                change.record.operation,
-                Operation::Put { existed: false, .. }
-            );
-            last.entry(change.record.id)
-                .and_modify(|(latest, _)| *latest = *change)
-                .or_insert((*change, is_new));
-        }
-        let mut changes: Vec<_> = last
-            .into_values()
-            .filter(|(latest, was_new)| {
-                !(*was_new && matches!(latest.record.operation, Operation::Delete))
-            })
-            .map(|(latest, _)| latest)
-            .collect();
-        changes.sort_unstable_by_key(|c| c.version);
-        let mut partitions: BTreeMap<String, Vec<Change<'a>>> = BTreeMap::new();
-        for change in changes {
-            let partition = match (change.record.operation, layout.deletes) {
-                (Operation::Delete, DeletePartition::NoDate) => NO_DATE.to_owned(),
-                _ => layout.granularity.partition(change.record.created),
-            };
-            partitions
-                .entry(partition)
-                .or_default()
-                .push(change.to_change(Some(change.committed)));
-        }
-        partitions
-    }
-}
-
-/// Keeps the last change of each row, and remembers when the row was created.
-fn collapse(mut changes: Vec<Versioned<'_>>) -> Vec<Change<'_>> {
-    changes.sort_unstable_by_key(|c| (c.record.id, c.version));
-    let mut collapsed: Vec<Change<'_>> = Vec::with_capacity(changes.len());
-    for change in changes {
-        let same = collapsed.last().filter(|last| last.id == change.record.id);
-        let before = match same.map(|last| last.what) {
-            Some(What::Put { created, .. }) => created,
-            _ => None,
-        };
-        let created = match change.record.operation {
-            Operation::Put { existed: false, .. } => Some(change.committed),
-            _ => before,
-        };
-        if same.is_some() {
-            collapsed.pop();
-        }
-        collapsed.push(change.to_change(created));
-    }
-    collapsed
-}
-
-impl<'a> Versioned<'a> {
-    fn to_change(self, created: Option<Ticks>) -> Change<'a> {
-        let what = match self.record.operation {
+impl<'a> Change<'a> {
+    pub(super) fn of(stored: &StoredChange<'a>, created: Option<Ticks>) -> Self {
+        let what = match stored.record.operation {
             Operation::Delete => What::Remove,
             Operation::Put {
                 cells,
@@ -146,15 +42,98 @@ impl<'a> Versioned<'a> {
                 cells: Cells {
                     bytes: cells,
                     version_offset,
-                    version: self.version,
+                    version: stored.version,
                 },
             },
         };
         Change {
-            id: self.record.id,
-            version: self.version,
-            modified: self.committed,
+            id: stored.record.id,
+            version: stored.version,
+            modified: stored.committed,
             what,
         }
+    }
+}
+
+/// The changes of one partition, by id, the last of each row.
+pub(super) struct Collapsed<'a> {
+    merged: Merged<'a>,
+    granularity: Granularity,
+    partition: i32,
+    /// The first change that belongs to a later row.
+    ahead: Option<StoredChange<'a>>,
+    head: Option<Change<'a>>,
+}
+
+impl<'a> Collapsed<'a> {
+    /// The changes of a table in a partition of the given granularity; `base` is that of the base
+    /// layout.
+    pub(super) fn of(
+        unmerged: &'a Unmerged<'a>,
+        table: u16,
+        base: Granularity,
+        granularity: Granularity,
+        partition: i32,
+    ) -> Result<Self> {
+        let same = base == granularity;
+        let merged = unmerged.merged(table, |key| match same {
+            true => key == partition,
+            false => Granularity::overlaps(key, partition),
+        })?;
+        let mut collapsed = Collapsed {
+            merged,
+            granularity,
+            partition,
+            ahead: None,
+            head: None,
+        };
+        collapsed.ahead = collapsed.raw()?;
+        collapsed.advance()?;
+        Ok(collapsed)
+    }
+
+    /// The id of the next change.
+    pub(super) fn peek(&self) -> Option<u128> {
+        self.head.map(|change| change.id)
+    }
+
+    /// The next change whose id is below `limit`, if there is one.
+    pub(super) fn below(&mut self, limit: Option<u128>) -> Result<Option<Change<'a>>> {
+        match (self.head, limit) {
+            (Some(head), Some(limit)) if head.id >= limit => Ok(None),
+            (head, _) => {
+                self.advance()?;
+                Ok(head)
+            }
+        }
+    }
+
+    fn raw(&mut self) -> Result<Option<StoredChange<'a>>> {
+        while let Some(Placed { change, .. }) = self.merged.next()? {
+            if self.granularity.key(change.record.created) == self.partition {
+                return Ok(Some(change));
+            }
+        }
+        Ok(None)
+    }
+
+    fn advance(&mut self) -> Result<()> {
+        self.head = None;
+        while let Some(next) = self.ahead {
+            if self.head.is_some_and(|head| head.id != next.record.id) {
+                break;
+            }
+            let before = match self.head.map(|head| head.what) {
+                Some(What::Put { created, .. }) => created,
+                _ => None,
+            };
+            let created = match next.record.operation {
+                Operation::Put { existed: false, .. } => Some(next.committed),
+                _ => before,
+            };
+            self.head = Some(Change::of(&next, created));
+            self.ahead = self.raw()?;
+        }
+        Ok(())
     }
 }

@@ -1,43 +1,35 @@
 //! In-place partitions: rows sorted by id; a change touches only the block that its id falls into.
 
 use super::Compaction;
-use super::change::{Change, What};
+use super::change::{Change, Collapsed, What};
 use super::rows::{write_id, write_sink_time};
 use crate::block::{BlockEntry, BlockWriter, Manifest};
 use crate::error::{Error, Result};
 use crate::row::{RowsIn, id_of, split_head};
 
-/// Merges changes, sorted by id and one an id, into a partition. Blocks that no change falls into
-/// are only referenced again.
+/// Merges changes into a partition. Blocks that no change falls into are only referenced again.
 pub(super) fn merge(
     compaction: &mut Compaction<'_>,
     old: &Manifest,
-    changes: &[Change<'_>],
+    mut changes: Option<Collapsed<'_>>,
 ) -> Result<Manifest> {
     let mut merge = Merge {
         writer: BlockWriter::new(true),
         compaction,
     };
-    let mut rest = changes;
-    if old.blocks.is_empty() {
-        merge.insert(rest)?;
-        rest = &[];
-    }
     for (at, block) in old.blocks.iter().enumerate() {
         // A block's room ends where the next begins; the first also takes what comes before it.
-        let mine = match old.blocks.get(at + 1) {
-            Some(next) => rest.partition_point(|c| c.id < next.first),
-            None => rest.len(),
-        };
-        let (mine, later) = rest.split_at(mine);
-        rest = later;
-        if mine.is_empty() && !merge.writer.wants_more() {
-            merge.keep(block)?;
+        let limit = old.blocks.get(at + 1).map(|next| next.first);
+        let next = changes.as_ref().and_then(Collapsed::peek);
+        let is_touched = next.is_some_and(|id| limit.is_none_or(|limit| id < limit));
+        if is_touched || merge.writer.wants_more() {
+            merge.rewrite(block, changes.as_mut(), limit)?;
         } else {
-            merge.rewrite(block, mine)?;
+            merge.keep(block)?;
         }
     }
-    debug_assert!(rest.is_empty());
+    // Without blocks everything is new.
+    merge.insert(changes.as_mut(), None)?;
     let Merge { writer, compaction } = merge;
     let blocks = writer.finish(&mut compaction.pack)?;
     Ok(Manifest { blocks })
@@ -60,7 +52,13 @@ impl Merge<'_, '_> {
         Ok(())
     }
 
-    fn rewrite(&mut self, block: &BlockEntry, changes: &[Change<'_>]) -> Result<()> {
+    /// Writes a block anew, with the changes below `limit`.
+    fn rewrite(
+        &mut self,
+        block: &BlockEntry,
+        mut changes: Option<&mut Collapsed<'_>>,
+        limit: Option<u128>,
+    ) -> Result<()> {
         let packs = self.compaction.packs;
         let line_end = self.compaction.line_end;
         let bytes = packs.read(&block.extent)?;
@@ -70,17 +68,15 @@ impl Merge<'_, '_> {
                 "a row of a block does not parse",
             )
         };
-        let mut rest = changes;
         for row in RowsIn::block(bytes.as_ref()) {
             let id = id_of(row).ok_or_else(damaged)?;
-            let before = rest.partition_point(|c| c.id < id);
-            self.insert(&rest[..before])?;
-            rest = &rest[before..];
-            match rest.first() {
-                Some(change) if change.id == id => {
+            self.insert(changes.as_deref_mut(), Some(id))?;
+            match changes.as_deref_mut() {
+                Some(changes) if changes.peek() == Some(id) => {
                     let (created, _) = split_head(row).ok_or_else(damaged)?;
-                    self.put(change, Some(created))?;
-                    rest = &rest[1..];
+                    if let Some(change) = changes.below(None)? {
+                        self.put(&change, Some(created))?;
+                    }
                 }
                 _ => self.writer.row(&mut self.compaction.pack, id, |out| {
                     out.extend_from_slice(row);
@@ -88,11 +84,18 @@ impl Merge<'_, '_> {
                 })?,
             }
         }
-        self.insert(rest)
+        self.insert(changes, limit)
     }
 
-    fn insert(&mut self, changes: &[Change<'_>]) -> Result<()> {
-        changes.iter().try_for_each(|change| self.put(change, None))
+    /// Writes the changed rows below `limit`, of which the partition has none yet.
+    fn insert(&mut self, changes: Option<&mut Collapsed<'_>>, limit: Option<u128>) -> Result<()> {
+        let Some(changes) = changes else {
+            return Ok(());
+        };
+        while let Some(change) = changes.below(limit)? {
+            self.put(&change, None)?;
+        }
+        Ok(())
     }
 
     /// Writes a changed row. `stored_created` is the cell of `SinkCreatedOn` in the block.

@@ -1,4 +1,4 @@
-//! Compaction: the tail of the journal is merged into blocks, and the cost follows the change.
+//! Compaction: what was committed is merged into blocks, and the cost follows the change.
 
 mod append_only;
 mod build;
@@ -6,13 +6,16 @@ mod change;
 mod in_place;
 mod partition;
 mod rows;
+mod unmerged;
 
 pub use partition::{DeletePartition, Granularity, Layout, Mode, NO_DATE};
 
 pub(crate) use build::{BaseRows, build};
-pub(crate) use change::Changes;
+pub(crate) use unmerged::Unmerged;
 
 use std::collections::{BTreeMap, HashSet};
+
+use change::Collapsed;
 
 use crate::block::{Manifest, PackWriter, Packs};
 use crate::catalog::{LayoutEntry, PartitionEntry};
@@ -30,30 +33,47 @@ pub(crate) struct Compaction<'a> {
 
 impl Compaction<'_> {
     /// Merges a table's changes into one layout of it, and gives the layout as it is afterwards.
+    /// `base` is how the table's base layout is partitioned.
     pub(crate) fn merge(
         &mut self,
-        changes: &Changes<'_>,
+        unmerged: &Unmerged<'_>,
+        (table, base): (u16, Granularity),
         entry: &LayoutEntry,
         version: u64,
     ) -> Result<LayoutEntry> {
-        let by_partition = match entry.layout.mode {
-            Mode::InPlace => changes.in_place(entry.layout.granularity),
-            Mode::AppendOnly => changes.append_only(entry.layout),
-        };
         let mut merged = entry.clone();
-        for (partition, changes) in by_partition {
-            let old = match entry.partitions.get(&partition) {
-                Some(entry) => self.packs.manifest(&entry.manifest)?,
-                None => Default::default(),
-            };
-            let new = match entry.layout.mode {
-                Mode::InPlace => in_place::merge(self, &old, &changes)?,
-                Mode::AppendOnly => append_only::extend(self, &old, &changes, entry)?,
-            };
-            self.replace(&mut merged.partitions, partition, &new, version)?;
+        match entry.layout.mode {
+            Mode::InPlace => {
+                let granularity = entry.layout.granularity;
+                for key in unmerged.partitions(table, base, granularity)? {
+                    let changes = Collapsed::of(unmerged, table, base, granularity, key)?;
+                    if changes.peek().is_none() {
+                        continue;
+                    }
+                    let partition = granularity.name_of(key);
+                    let old = match entry.partitions.get(&partition) {
+                        Some(entry) => self.packs.manifest(&entry.manifest)?,
+                        None => Default::default(),
+                    };
+                    let new = in_place::merge(self, &old, Some(changes))?;
+                    self.replace(&mut merged.partitions, partition, &new, version)?;
+                }
+            }
+            Mode::AppendOnly => {
+                for (partition, new) in append_only::extend(self, unmerged, table, entry)? {
+                    self.replace(&mut merged.partitions, partition, &new, version)?;
+                }
+            }
         }
         self.move_sparse(entry, &mut merged)?;
         Ok(merged)
+    }
+
+    /// A layout of a table without changes: its blocks leave sparse packs.
+    pub(crate) fn tidy(&mut self, entry: &LayoutEntry) -> Result<LayoutEntry> {
+        let mut tidied = entry.clone();
+        self.move_sparse(entry, &mut tidied)?;
+        Ok(tidied)
     }
 
     fn replace(
@@ -91,7 +111,7 @@ impl Compaction<'_> {
                     .iter()
                     .any(|b| self.sparse.contains(&b.extent.pack));
             if touched {
-                let moved = in_place::merge(self, &manifest, &[])?;
+                let moved = in_place::merge(self, &manifest, None)?;
                 let version = entry.changed_version;
                 self.replace(&mut after.partitions, partition.clone(), &moved, version)?;
             }

@@ -8,11 +8,12 @@ use std::sync::atomic::Ordering;
 use super::{Environment, State};
 use crate::block::PackWriter;
 use crate::catalog::{Catalog, LayoutEntry};
-use crate::compaction::{BaseRows, Changes, Compaction, Layout, build};
+use crate::compaction::{BaseRows, Compaction, Layout, Unmerged, build};
 use crate::error::Result;
+use crate::segment::Segment;
 
-/// The journal's tail is held in memory too; past this it is merged into blocks at once.
-pub(super) const TAIL_BYTES_MAX: usize = 256 << 20;
+/// A compaction orders what is left of the tail in memory; more than this it seals first.
+const ORDERED_BYTES_MAX: usize = 4 << 20;
 /// A pack of which less than this part is in use is emptied.
 const SPARSE_PERCENT: u64 = 25;
 
@@ -22,30 +23,58 @@ impl Environment {
         self.fold().map(drop)
     }
 
-    /// Merges the tail, and gives the state in which exactly the commits up to
+    /// Merges what is sealed where it has grown too large.
+    pub(super) fn fold_if_large(&self) {
+        let inner = &self.inner;
+        let folded = inner.state().catalog.folded_version;
+        if inner.staging.bytes_above(folded) > inner.unmerged_bytes_max
+            && let Err(error) = self.fold()
+        {
+            tracing::warn!(%error, "the sealed segments could not be merged into blocks");
+        }
+    }
+
+    /// Merges everything committed, and gives the state in which exactly the commits up to
     /// `catalog.folded_version` stand in blocks.
     pub(crate) fn fold(&self) -> Result<Arc<State>> {
         let inner = &self.inner;
         let _guard = inner.lock_catalog();
-        let commits = inner.tail.commits();
-        let Some(last) = commits.last() else {
-            return Ok(inner.state());
+        inner.sealing.seal_down_to(ORDERED_BYTES_MAX)?;
+        let cut = inner.staging.cut();
+        let state = inner.state();
+        let above = state.catalog.folded_version;
+        let Some((version, committed)) = cut.last().filter(|(version, _)| *version > above) else {
+            return Ok(state);
         };
-        let version = last.last_version();
-        let mut catalog = inner.state().catalog.clone();
+        let granularity = |table| state.base_granularity(table);
+        let mut commits = cut.commits;
+        commits.retain(|c| c.last_version() > above);
+        let tail = Segment::of_commits(&commits, &granularity)?;
+        let sealed = cut.segments.iter().map(|segment| &**segment);
+        let unmerged = Unmerged {
+            segments: sealed
+                .filter(|segment| segment.entry().last_version > above)
+                .chain(&tail)
+                .collect(),
+            above,
+            residence: &inner.residence,
+        };
+        let mut catalog = state.catalog.clone();
         catalog.folded_version = version;
-        catalog.last_committed = last.committed;
+        catalog.last_committed = committed;
         let mut compaction = self.start(&mut catalog)?;
-        let mut changes = Changes::by_table(commits.iter().map(|c| &**c));
+        let changed = unmerged.tables()?;
         for table in catalog.tables.values_mut() {
-            let changes = changes.remove(&table.id).unwrap_or_default();
+            let base = (table.id, granularity(table.id));
             for layout in &mut table.layouts {
-                *layout = compaction.merge(&changes, layout, version)?;
+                *layout = match changed.contains(&table.id) {
+                    true => compaction.merge(&unmerged, base, layout, version)?,
+                    false => compaction.tidy(layout)?,
+                };
             }
         }
         let state = self.finish(compaction, catalog)?;
-        inner.tail.forget(version);
-        inner.journal.trim(version)?;
+        self.collect_segments()?;
         Ok(state)
     }
 
@@ -90,6 +119,8 @@ impl Environment {
     }
 
     fn start(&self, catalog: &mut Catalog) -> Result<Compaction<'_>> {
+        // After a failed write of the catalog the next pack may be named already.
+        self.inner.journal.check()?;
         let packs = &self.inner.packs;
         let id = catalog.next_pack;
         catalog.next_pack += 1;

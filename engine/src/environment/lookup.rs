@@ -1,4 +1,5 @@
-//! Finding the current row of an id: in the tail, or else in the one block that may hold it.
+//! Finding the current row of an id: in the tail, or else in the newest segment that has it, or else
+//! in the one block that may hold it.
 
 use std::sync::Arc;
 
@@ -7,14 +8,40 @@ use uuid::Uuid;
 use super::{Environment, State, Table};
 use crate::clock::Ticks;
 use crate::error::Result;
+use crate::journal::Operation;
 use crate::row::{Cells, RowsIn, created_ticks, id_of, split_head};
 use crate::schema::TableSchema;
-use crate::tail::TailRow;
+use crate::segment::Segment;
+use crate::staging::{TailPut, TailRow};
 
 /// A row as the engine holds it.
 pub(super) struct Stored {
     pub cells: Vec<u8>,
     pub created: Option<Ticks>,
+}
+
+enum Found {
+    Deleted,
+    Present(Stored),
+}
+
+impl From<TailPut> for Stored {
+    fn from(row: TailPut) -> Self {
+        Stored {
+            cells: with_version(&row.cells, row.version_offset, row.version),
+            created: row.created,
+        }
+    }
+}
+
+/// Cells with the version in its place.
+pub(crate) fn with_version(cells: &[u8], offset: Option<u32>, version: u64) -> Vec<u8> {
+    let Some(offset) = offset else {
+        return cells.to_vec();
+    };
+    let (before, after) = cells.split_at(offset as usize);
+    let version = version.to_string();
+    [before, version.as_bytes(), after].concat()
 }
 
 /// The current row of an id.
@@ -30,7 +57,13 @@ impl CurrentRow {
         found.map(|(_, cell)| cell.as_str())
     }
 
-    fn new(schema: &TableSchema, cells: &[u8]) -> Self {
+    /// The columns with their cells, in the order of the schema.
+    pub fn cells(&self) -> impl Iterator<Item = (&str, &str)> {
+        let cells = self.cells.iter();
+        cells.map(|(name, cell)| (name.as_str(), cell.as_str()))
+    }
+
+    pub(crate) fn new(schema: &TableSchema, cells: &[u8]) -> Self {
         let mut ranges = Cells::of(cells);
         let cells = schema
             .attributes()
@@ -58,30 +91,61 @@ impl Environment {
     }
 
     pub(super) fn stored(&self, table: &Table, id: u128) -> Result<Option<Stored>> {
-        // The tail first: a row leaves it only after it stands in the blocks of the current state.
-        match self.inner.tail.row(table.id, id) {
-            Some(TailRow::Deleted) => Ok(None),
-            Some(TailRow::Present {
-                mut cells,
-                version_offset,
-                version,
-                created,
-            }) => {
-                if let Some(offset) = version_offset {
-                    let at = offset as usize;
-                    cells.splice(at..at, version.to_string().into_bytes());
-                }
-                Ok(Some(Stored { cells, created }))
+        loop {
+            // In this order: a row leaves the tail for a segment, and a segment for the blocks, only
+            // after it stands in the next.
+            let (row, segments) = self.inner.staging.row(table.id, id);
+            match row {
+                Some(TailRow::Deleted) => return Ok(None),
+                Some(TailRow::Present(row)) => return Ok(Some(row.into())),
+                None => {}
             }
-            None => loop {
-                let state = self.state();
-                let found = self.in_blocks(&state, table, id);
-                // A compaction may have removed a pack under our hands; then look again.
-                if found.is_ok() || Arc::ptr_eq(&state, &self.state()) {
-                    return found;
-                }
-            },
+            let state = self.state();
+            let found = self.in_segments(&state, &segments, table, id);
+            let found = match found {
+                Ok(Some(Found::Deleted)) => return Ok(None),
+                Ok(Some(Found::Present(row))) => return Ok(Some(row)),
+                Ok(None) => self.in_blocks(&state, table, id),
+                Err(error) => Err(error),
+            };
+            // A compaction may have removed a file under our hands; then look again.
+            if found.is_ok() || Arc::ptr_eq(&state, &self.state()) {
+                return found;
+            }
         }
+    }
+
+    /// The row in the segments that the blocks of `state` do not hold yet, newest first.
+    fn in_segments(
+        &self,
+        state: &State,
+        segments: &[Arc<Segment>],
+        table: &Table,
+        id: u128,
+    ) -> Result<Option<Found>> {
+        let unmerged = segments
+            .iter()
+            .rev()
+            .take_while(|s| s.entry().last_version > state.catalog.folded_version);
+        for segment in unmerged {
+            let Some(change) = segment.find(table.id, id)? else {
+                continue;
+            };
+            let found = match change.record.operation {
+                Operation::Delete => Found::Deleted,
+                Operation::Put {
+                    cells,
+                    version_offset,
+                    ..
+                } => Found::Present(Stored {
+                    cells: with_version(cells, version_offset, change.version),
+                    created: change.record.created,
+                }),
+            };
+            self.inner.residence.used(segments.iter().map(|s| &**s));
+            return Ok(Some(found));
+        }
+        Ok(None)
     }
 
     fn in_blocks(&self, state: &State, table: &Table, id: u128) -> Result<Option<Stored>> {

@@ -3,6 +3,7 @@
 mod compact;
 mod lookup;
 mod opening;
+mod options;
 mod state;
 mod status;
 mod transaction;
@@ -13,20 +14,23 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use lookup::CurrentRow;
+pub(crate) use lookup::with_version;
+pub use options::OpenOptions;
 pub(crate) use state::{State, Table};
 pub use status::{EnvironmentStatus, TableStatus};
 pub use transaction::{Transaction, Write};
 
 use crate::block::Packs;
 use crate::catalog::{Catalog, CatalogStore, EnvironmentSettings, LayoutEntry, TableEntry};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::compaction::{Granularity, Layout};
 use crate::error::{Error, Result};
-use crate::journal::{Committer, Journal};
+use crate::feed::Holders;
+use crate::journal::{BackPressure, Committer, Journal};
 use crate::locks::RowLocks;
 use crate::publish::Leases;
 use crate::schema::TableSchema;
-use crate::tail::Tail;
+use crate::staging::{Residence, Sealer, Sealing, Staging};
 
 /// An open environment. Clones are handles of the same one; it is closed when the last is dropped.
 ///
@@ -39,13 +43,19 @@ pub struct Environment {
 pub(crate) struct Inner {
     // First, so that it ends before what it writes to.
     committer: Committer,
+    _sealer: Sealer,
     pub(crate) store: CatalogStore,
     pub(crate) packs: Packs,
     pub(crate) clock: Arc<dyn Clock>,
-    tail: Arc<Tail>,
+    pressure: BackPressure,
+    pub(crate) staging: Arc<Staging>,
+    pub(crate) sealing: Arc<Sealing>,
+    holders: Mutex<Holders>,
+    residence: Residence,
+    unmerged_bytes_max: u64,
     locks: Arc<RowLocks>,
-    journal: Arc<dyn Journal>,
-    state: RwLock<Arc<State>>,
+    pub(crate) journal: Arc<dyn Journal>,
+    state: Arc<RwLock<Arc<State>>>,
     /// Held by whoever changes the catalog.
     catalog_lock: Mutex<()>,
     /// Held by whoever publishes.
@@ -72,16 +82,16 @@ impl Environment {
     /// `AlreadyExists` if the folder holds an environment; `InvalidInput` if a name does not fit
     /// into the name of a filesystem.
     pub fn create(folder: &Path, settings: EnvironmentSettings) -> Result<Self> {
-        Self::create_with(folder, settings, Arc::new(SystemClock))
+        Self::create_with(folder, settings, OpenOptions::default())
     }
 
-    /// [`create`](Self::create) with a clock of the caller's.
+    /// [`create`](Self::create) with options, or with a clock of the caller's.
     pub fn create_with(
         folder: &Path,
         settings: EnvironmentSettings,
-        clock: Arc<dyn Clock>,
+        options: impl Into<OpenOptions>,
     ) -> Result<Self> {
-        opening::create(folder, settings, clock)
+        opening::create(folder, settings, options.into())
     }
 
     /// Opens an environment and brings it to where it was: every commit that returned is there.
@@ -90,22 +100,22 @@ impl Environment {
     /// `NotFound` if the folder holds none, `Conflict` if another process has it open, `Corrupt` if
     /// what is stored is damaged.
     pub fn open(folder: &Path) -> Result<Self> {
-        Self::open_with(folder, Arc::new(SystemClock))
+        Self::open_with(folder, OpenOptions::default())
     }
 
-    /// [`open`](Self::open) with a clock of the caller's.
-    pub fn open_with(folder: &Path, clock: Arc<dyn Clock>) -> Result<Self> {
-        opening::open(folder, clock)
+    /// [`open`](Self::open) with options, or with a clock of the caller's.
+    pub fn open_with(folder: &Path, options: impl Into<OpenOptions>) -> Result<Self> {
+        opening::open(folder, options.into())
     }
 
     /// Opens or creates an environment on a journal of the caller's.
     pub fn open_on(
         folder: &Path,
         settings: EnvironmentSettings,
-        clock: Arc<dyn Clock>,
+        options: impl Into<OpenOptions>,
         journal: Arc<dyn Journal>,
     ) -> Result<Self> {
-        opening::open_on(folder, Some(settings), clock, journal)
+        opening::open_on(folder, Some(settings), options.into(), journal)
     }
 
     /// What the environment is called and how it writes.
@@ -178,6 +188,10 @@ impl Inner {
         self.catalog_lock
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn lock_holders(&self) -> MutexGuard<'_, Holders> {
+        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn lock_publication(&self) -> MutexGuard<'_, ()> {

@@ -3,25 +3,28 @@
 //! ```text
 //! <folder>/lock        held while the environment is open
 //! <folder>/journal/    sled: the tail of the log, and the pointer to the catalog
+//! <folder>/segments/    what left the journal
 //! <folder>/catalog/    the catalog and the schemas it names
 //! <folder>/packs/      blocks and manifests
 //! ```
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex, RwLock};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Environment, Inner, State};
+use super::{Environment, Inner, OpenOptions, State};
 use crate::block::Packs;
 use crate::catalog::{Catalog, CatalogStore, EnvironmentSettings};
-use crate::clock::Clock;
+use crate::clock::Ticks;
 use crate::error::{Error, IoContext, Result};
+use crate::feed::Holders;
 use crate::files;
 use crate::journal::{Commit, Committer, CommitterStart, Journal, SledJournal};
 use crate::locks::RowLocks;
-use crate::tail::Tail;
+use crate::segment::{Segment, SegmentEntry, SegmentStore};
+use crate::staging::{Limits, Sealer, Sealing, Staging};
 
 const LOCK_FILE: &str = "lock";
 const JOURNAL_FOLDER: &str = "journal";
@@ -30,7 +33,7 @@ const FILESYSTEM_NAME_BYTES_MAX: usize = 63;
 pub(super) fn create(
     folder: &Path,
     settings: EnvironmentSettings,
-    clock: Arc<dyn Clock>,
+    options: OpenOptions,
 ) -> Result<Environment> {
     check_names(&settings)?;
     files::create_folder(folder)?;
@@ -43,10 +46,10 @@ pub(super) fn create(
             name: folder.display().to_string(),
         });
     }
-    assemble(folder, lock, Some(settings), clock, journal, store)
+    assemble(folder, lock, Some(settings), options, journal, store)
 }
 
-pub(super) fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Environment> {
+pub(super) fn open(folder: &Path, options: OpenOptions) -> Result<Environment> {
     if !folder.join(JOURNAL_FOLDER).is_dir() {
         return Err(Error::not_found(
             "environment in the folder",
@@ -56,13 +59,13 @@ pub(super) fn open(folder: &Path, clock: Arc<dyn Clock>) -> Result<Environment> 
     let lock = lock(folder)?;
     let journal: Arc<dyn Journal> = Arc::new(SledJournal::open(&folder.join(JOURNAL_FOLDER))?);
     let store = CatalogStore::open(&folder.join("catalog"), journal.clone())?;
-    assemble(folder, lock, None, clock, journal, store)
+    assemble(folder, lock, None, options, journal, store)
 }
 
 pub(super) fn open_on(
     folder: &Path,
     settings: Option<EnvironmentSettings>,
-    clock: Arc<dyn Clock>,
+    options: OpenOptions,
     journal: Arc<dyn Journal>,
 ) -> Result<Environment> {
     if let Some(settings) = &settings {
@@ -71,7 +74,7 @@ pub(super) fn open_on(
     files::create_folder(folder)?;
     let lock = lock(folder)?;
     let store = CatalogStore::open(&folder.join("catalog"), journal.clone())?;
-    assemble(folder, lock, settings, clock, journal, store)
+    assemble(folder, lock, settings, options, journal, store)
 }
 
 /// Both names become parts of a filesystem's name, which allows little.
@@ -105,7 +108,7 @@ fn check_names(settings: &EnvironmentSettings) -> Result<()> {
 
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK_FILE);
-    let file = OpenOptions::new()
+    let file = File::options()
         .create(true)
         .truncate(false)
         .write(true)
@@ -125,7 +128,7 @@ fn assemble(
     folder: &Path,
     lock_file: File,
     settings: Option<EnvironmentSettings>,
-    clock: Arc<dyn Clock>,
+    options: OpenOptions,
     journal: Arc<dyn Journal>,
     store: CatalogStore,
 ) -> Result<Environment> {
@@ -147,48 +150,108 @@ fn assemble(
     let live = catalog.live_bytes(&packs)?;
     let manifests = catalog.manifests();
     packs.collect(|id| live.contains_key(&id), |m| manifests.contains(m))?;
-    let (commits, next_version, last_committed) = replay(&catalog, &*journal)?;
-    let tail = Arc::new(Tail::default());
-    tail.push(commits);
+    let segment_store = SegmentStore::open(&folder.join("segments"))?;
+    let replay = Replay::of(&catalog, &*journal, &segment_store)?;
+    let holders = Holders::load(&*journal)?;
     let start = CommitterStart {
         journal: journal.clone(),
-        clock: clock.clone(),
-        next_version,
-        last_committed,
+        clock: options.clock.clone(),
+        durability: options.durability,
+        next_version: replay.last_version + 1,
+        last_committed: replay.last_committed,
     };
-    let committed = tail.clone();
+    let staging = Arc::new(Staging::new(
+        replay.segments,
+        replay.commits,
+        replay.last_version,
+    ));
     let state = State::load(catalog, &store, &packs)?;
+    let state = Arc::new(RwLock::new(Arc::new(state)));
+    let limits = Limits {
+        segment_bytes: options.segment_bytes.max(1),
+        tail_bytes_max: options.tail_bytes_max.max(1),
+    };
+    let sealing = Arc::new(Sealing::new(
+        staging.clone(),
+        segment_store,
+        journal.clone(),
+        state.clone(),
+        limits,
+    ));
+    let (sealer, follower) = Sealer::start(sealing.clone())?;
     let inner = Inner {
-        committer: Committer::start(start, move |commits| committed.push(commits))?,
+        committer: Committer::start(start, follower)?,
+        _sealer: sealer,
         store,
         packs,
-        clock,
-        tail,
+        clock: options.clock,
+        pressure: options.back_pressure,
+        staging,
+        sealing,
+        holders: Mutex::new(holders),
+        residence: Default::default(),
+        unmerged_bytes_max: options.unmerged_bytes_max,
         locks: Arc::new(RowLocks::default()),
         journal,
-        state: RwLock::new(Arc::new(state)),
+        state,
         catalog_lock: Mutex::new(()),
         publication_lock: Mutex::new(()),
         leases: Default::default(),
         pack_holds: Default::default(),
         _lock_file: lock_file,
     };
-    Ok(Environment {
+    let environment = Environment {
         inner: Arc::new(inner),
-    })
+    };
+    environment.collect_segments()?;
+    Ok(environment)
 }
 
-/// The commits that are not in blocks yet, and where the next one continues.
-fn replay(catalog: &Catalog, journal: &dyn Journal) -> Result<(Vec<Commit>, u64, i64)> {
-    journal.trim(catalog.folded_version)?;
-    let commits = journal.commits()?;
-    let last = commits.last();
-    let next_version = last
-        .map_or(0, Commit::last_version)
-        .max(catalog.folded_version)
-        + 1;
-    let last_committed = last
-        .map_or(i64::MIN, |c| c.committed)
-        .max(catalog.last_committed);
-    Ok((commits, next_version, last_committed))
+/// What the journal knows: segments, the commits behind them, and where the next one continues.
+struct Replay {
+    segments: Vec<Arc<Segment>>,
+    commits: Vec<Commit>,
+    last_version: u64,
+    last_committed: Ticks,
+}
+
+impl Replay {
+    fn of(catalog: &Catalog, journal: &dyn Journal, store: &SegmentStore) -> Result<Self> {
+        let entries = journal.segments()?;
+        store.collect(&entries)?;
+        let sealed = entries.last().map_or(0, |e| e.last_version);
+        let mut commits = journal.commits()?;
+        commits.retain(|c| c.last_version() > sealed);
+        check_sequence(&entries, &commits)?;
+        let last = commits.last();
+        Ok(Replay {
+            last_version: last
+                .map_or(0, Commit::last_version)
+                .max(sealed)
+                .max(catalog.folded_version),
+            last_committed: last
+                .map_or(i64::MIN, |c| c.committed)
+                .max(entries.last().map_or(i64::MIN, |e| e.last_committed))
+                .max(catalog.last_committed),
+            segments: entries.into_iter().map(|e| store.segment(e)).collect(),
+            commits,
+        })
+    }
+}
+
+/// Versions have no gaps: where one is missing, something that was acknowledged is.
+fn check_sequence(segments: &[SegmentEntry], commits: &[Commit]) -> Result<()> {
+    let segments = segments.iter().map(|e| (e.first_version, e.last_version));
+    let commits = commits.iter().map(|c| (c.first_version, c.last_version()));
+    let mut expected = None;
+    for (first, last) in segments.chain(commits) {
+        if expected.is_some_and(|expected| expected != first) {
+            return Err(Error::corrupt(
+                JOURNAL_FOLDER.as_ref(),
+                format!("the changes before version {first} are missing"),
+            ));
+        }
+        expected = Some(last + 1);
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::block::{Manifest, Packs};
 use crate::catalog::{Catalog, CatalogStore};
+use crate::compaction::Granularity;
 use crate::error::{Error, Result};
 use crate::row::RowPlan;
 use crate::schema::TableSchema;
@@ -49,6 +50,15 @@ impl State {
             tables,
             base,
         })
+    }
+
+    /// How the base layout of a table is partitioned.
+    pub(crate) fn base_granularity(&self, table: u16) -> Granularity {
+        let mut entries = self.catalog.tables.values();
+        let base = entries
+            .find(|entry| entry.id == table)
+            .and_then(|entry| entry.layouts.first());
+        base.map_or_else(Granularity::default, |base| base.layout.granularity)
     }
 
     pub(crate) fn table(&self, name: &str) -> Result<&Arc<Table>> {

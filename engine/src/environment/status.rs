@@ -17,10 +17,16 @@ pub struct EnvironmentStatus {
     pub compacted_version: u64,
     /// The version of the last commit.
     pub last_version: u64,
-    /// Bytes of commits that are not in blocks yet.
+    /// Bytes of commits that are in no segment yet.
     pub tail_bytes: u64,
+    /// Sealed segments.
+    pub segments: usize,
+    /// Bytes of their files.
+    pub segment_bytes: u64,
     /// Bytes of the journal's files.
     pub journal_bytes: u64,
+    /// Commits that wait for the disk.
+    pub waiting_commits: usize,
     /// The tables.
     pub tables: Vec<TableStatus>,
 }
@@ -46,8 +52,7 @@ pub struct TableStatus {
 impl Environment {
     /// The version of the last commit.
     pub fn last_version(&self) -> u64 {
-        let last = self.inner.tail.commits().last().map(|c| c.last_version());
-        last.unwrap_or_else(|| self.state().catalog.folded_version)
+        self.inner.staging.last_version()
     }
 
     /// What the environment holds.
@@ -66,12 +71,17 @@ impl Environment {
                 partitions: partitions.len(),
             })
         });
+        let staging = &self.inner.staging;
+        let segments = staging.segments();
         Ok(EnvironmentStatus {
             settings: catalog.settings.clone(),
             compacted_version: catalog.folded_version,
             last_version: self.last_version(),
-            tail_bytes: self.inner.tail.bytes() as u64,
+            tail_bytes: staging.tail_bytes() as u64,
+            segments: segments.len(),
+            segment_bytes: segments.iter().map(|s| s.entry().bytes).sum(),
             journal_bytes: self.inner.journal.stored_bytes()?,
+            waiting_commits: self.inner.committer.waiting(),
             tables: tables.collect(),
         })
     }

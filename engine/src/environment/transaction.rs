@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::compact::TAIL_BYTES_MAX;
 use super::lookup::Stored;
 use super::{Environment, Table};
 use crate::clock::Ticks;
 use crate::error::{Error, Result, RowError};
-use crate::journal::{Operation, Receipt, Record};
+use crate::journal::{BackPressure, CommitRequest, CommitTicket, Operation, Receipt, Record};
 use crate::locks::HeldRows;
 use crate::value::{Value, parse_id};
 
@@ -42,6 +41,7 @@ pub struct Transaction {
     tables: HashMap<String, Arc<Table>>,
     now: Ticks,
     refused: bool,
+    pressure: BackPressure,
 }
 
 impl Transaction {
@@ -49,6 +49,7 @@ impl Transaction {
         Transaction {
             held: HeldRows::none(environment.inner.locks.clone()),
             now: environment.inner.clock.now_ticks(),
+            pressure: environment.inner.pressure,
             environment,
             payload: Vec::new(),
             rows: 0,
@@ -89,12 +90,33 @@ impl Transaction {
         done
     }
 
-    /// Commits. When this returns `Ok`, everything in the transaction survives a power cut.
+    /// Chooses what happens if the queue is full, instead of what the environment was opened with.
+    pub fn set_back_pressure(&mut self, pressure: BackPressure) {
+        self.pressure = pressure;
+    }
+
+    /// Commits. When this returns `Ok`, everything in the transaction survives a power cut, unless
+    /// the environment was opened to promise less.
     ///
     /// # Errors
-    /// `InvalidInput` if a change was refused or the transaction is empty; `Poisoned`, `Full` or
-    /// `Io` if it could not be made durable. It is then in the journal whole or not at all.
+    /// `InvalidInput` if a change was refused or the transaction is empty; `Busy` if the queue was
+    /// full; `Poisoned`, `Full` or `Io` if it could not be made durable. It is then in the journal
+    /// whole or not at all.
     pub fn commit(self) -> Result<Receipt> {
+        self.commit_later()?.wait()
+    }
+
+    /// Sends the transaction on its way and returns at once, so that one producer may have many
+    /// commits in flight. They become durable in the order in which they were sent.
+    ///
+    /// Until a commit is durable nobody reads its rows, and it holds them: whoever changes one of
+    /// them next, this producer included, waits until it is, and then reads what it became. Neither
+    /// needs the ticket.
+    ///
+    /// # Errors
+    /// `InvalidInput` if a change was refused or the transaction is empty; `Busy` if the queue was
+    /// full.
+    pub fn commit_later(self) -> Result<CommitTicket> {
         if self.refused {
             return Err(Error::invalid(
                 "a row of the transaction was refused, so nothing of it is kept",
@@ -103,19 +125,15 @@ impl Transaction {
         if self.rows == 0 {
             return Err(Error::invalid("the transaction is empty"));
         }
-        let Transaction {
-            environment,
-            payload,
-            rows,
-            held,
-            ..
-        } = self;
-        let receipt = environment.inner.committer.commit(payload, rows)?;
-        drop(held);
-        if environment.inner.tail.bytes() > TAIL_BYTES_MAX {
-            environment.fold()?;
-        }
-        Ok(receipt)
+        let request = CommitRequest {
+            payload: self.payload,
+            rows: self.rows,
+            held: self.held,
+        };
+        let environment = self.environment;
+        let ticket = environment.inner.committer.send(request, self.pressure)?;
+        environment.fold_if_large();
+        Ok(ticket)
     }
 
     fn try_write(

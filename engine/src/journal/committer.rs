@@ -2,21 +2,23 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
-use crossbeam::channel::{Receiver, Sender, bounded};
+use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 
-use super::{Commit, Journal};
+use super::{BackPressure, Commit, Durability, Journal};
 use crate::clock::{Clock, Ticks};
 use crate::error::{Error, Result};
+use crate::locks::HeldRows;
 
-/// Transactions that may wait; the next one blocks until there is room.
-const QUEUE_COMMITS_MAX: usize = 1_024;
+/// Transactions that may wait; what happens to the next one is its sender's choice.
+pub(crate) const QUEUE_COMMITS_MAX: usize = 1_024;
 /// A batch takes no further transaction once it is this large.
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// A batch takes no further transaction once it holds this many.
 const BATCH_COMMITS_MAX: usize = 1_024;
 
-/// What a commit returned: everything in it is durable.
+/// What a commit returned: everything in it is as durable as the environment's [`Durability`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
     /// The version of the transaction's first row change.
@@ -27,15 +29,58 @@ pub struct Receipt {
     pub committed: Ticks,
 }
 
-struct Request {
-    payload: Vec<u8>,
-    rows: u32,
+/// A commit on its way, made by [`Transaction::commit_later`](crate::Transaction::commit_later).
+///
+/// Dropping it does not take the commit back; it only gives up the answer.
+#[derive(Debug)]
+#[must_use = "only the ticket tells whether the commit became durable"]
+pub struct CommitTicket {
+    answer: Receiver<Result<Receipt>>,
+}
+
+impl CommitTicket {
+    /// Waits until the commit is durable.
+    ///
+    /// # Errors
+    /// As [`Transaction::commit`](crate::Transaction::commit).
+    pub fn wait(self) -> Result<Receipt> {
+        self.answer.recv().map_err(|_| gone())?
+    }
+
+    /// The answer, if it is there already; it is given once.
+    pub fn try_wait(&self) -> Option<Result<Receipt>> {
+        self.answer.try_recv().ok()
+    }
+}
+
+/// A transaction on its way to the journal.
+pub(crate) struct Request {
+    pub payload: Vec<u8>,
+    pub rows: u32,
+    /// Released once the commit can be read, so that who takes a row next reads what it became.
+    pub held: HeldRows,
+}
+
+struct Queued {
+    request: Request,
     reply: Sender<Result<Receipt>>,
+}
+
+/// What stands behind the journal.
+pub(crate) trait Follower: Send + 'static {
+    /// Waits until there is room for so many bytes more.
+    ///
+    /// # Errors
+    /// Why there will be none; the commits that waited for it are refused.
+    fn make_room(&mut self, bytes: usize) -> Result<()>;
+
+    /// Takes commits that are durable, before anyone is told.
+    fn durable(&mut self, commits: Vec<Commit>);
 }
 
 /// The committer thread and the queue before it.
 pub(crate) struct Committer {
-    queue: Option<Sender<Request>>,
+    queue: Option<Sender<Queued>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -43,21 +88,18 @@ pub(crate) struct Committer {
 pub(crate) struct Start {
     pub journal: Arc<dyn Journal>,
     pub clock: Arc<dyn Clock>,
+    pub durability: Durability,
     pub next_version: u64,
     pub last_committed: Ticks,
 }
 
 impl Committer {
-    /// Starts the thread. `durable` is called with each batch once it is durable and before anyone
-    /// is told.
-    pub(crate) fn start(
-        start: Start,
-        durable: impl FnMut(Vec<Commit>) + Send + 'static,
-    ) -> Result<Self> {
+    /// Starts the thread.
+    pub(crate) fn start(start: Start, follower: impl Follower) -> Result<Self> {
         let (queue, requests) = bounded(QUEUE_COMMITS_MAX);
         let thread = thread::Builder::new()
             .name("lakestage-committer".into())
-            .spawn(move || Thread { start, durable }.run(&requests))
+            .spawn(move || Thread { start, follower }.run(&requests))
             .map_err(|e| Error::io("starting a thread", "the committer".as_ref(), e))?;
         Ok(Committer {
             queue: Some(queue),
@@ -65,22 +107,47 @@ impl Committer {
         })
     }
 
-    /// Commits a transaction and waits until it is durable.
-    pub(crate) fn commit(&self, payload: Vec<u8>, rows: u32) -> Result<Receipt> {
-        let gone = || Error::Poisoned {
-            reason: "the committer thread ended".into(),
-        };
+    /// Sends a transaction on its way.
+    ///
+    /// # Errors
+    /// `Busy` if the queue stayed full for longer than `pressure` allows; nothing of it was kept.
+    pub(crate) fn send(&self, request: Request, pressure: BackPressure) -> Result<CommitTicket> {
         let (reply, answer) = bounded(1);
+        let queued = Queued { request, reply };
         let queue = self.queue.as_ref().ok_or_else(gone)?;
-        queue
-            .send(Request {
-                payload,
-                rows,
-                reply,
-            })
-            .map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())?
+        match pressure {
+            BackPressure::Reject => queue.try_send(queued).map_err(|e| match e {
+                TrySendError::Full(_) => busy("the queue is full"),
+                TrySendError::Disconnected(_) => gone(),
+            })?,
+            BackPressure::Wait { timeout_ms } => queue
+                .send_timeout(queued, Duration::from_millis(timeout_ms))
+                .map_err(|e| match e {
+                    SendTimeoutError::Timeout(_) => {
+                        busy(&format!("the queue stayed full for {timeout_ms} ms"))
+                    }
+                    SendTimeoutError::Disconnected(_) => gone(),
+                })?,
+        }
+        Ok(CommitTicket { answer })
     }
+
+    /// Commits that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.as_ref().map_or(0, Sender::len)
+    }
+}
+
+fn gone() -> Error {
+    Error::Poisoned {
+        reason: "the committer thread ended".into(),
+    }
+}
+
+fn busy(why: &str) -> Error {
+    Error::Busy(format!(
+        "{why}: {QUEUE_COMMITS_MAX} commits are waiting for the disk; nothing of this one was kept, so wait for some of them and send it again"
+    ))
 }
 
 impl Drop for Committer {
@@ -94,30 +161,30 @@ impl Drop for Committer {
 
 struct Thread<F> {
     start: Start,
-    durable: F,
+    follower: F,
 }
 
-impl<F: FnMut(Vec<Commit>)> Thread<F> {
-    fn run(mut self, requests: &Receiver<Request>) {
+impl<F: Follower> Thread<F> {
+    fn run(mut self, requests: &Receiver<Queued>) {
         while let Ok(first) = requests.recv() {
+            let mut bytes = first.request.payload.len();
             let mut batch = vec![first];
-            let mut bytes = batch[0].payload.len();
             while bytes < BATCH_BYTES_MAX && batch.len() < BATCH_COMMITS_MAX {
                 let Ok(next) = requests.try_recv() else { break };
-                bytes += next.payload.len();
+                bytes += next.request.payload.len();
                 batch.push(next);
             }
-            self.commit(batch);
+            self.commit(batch, bytes);
         }
     }
 
-    fn commit(&mut self, batch: Vec<Request>) {
+    fn commit(&mut self, batch: Vec<Queued>, bytes: usize) {
         // Time never runs backwards in the log, whatever the clock does.
         let committed = self.start.clock.now_ticks().max(self.start.last_committed);
         let mut next_version = self.start.next_version;
-        let mut replies = Vec::with_capacity(batch.len());
+        let mut waiting = Vec::with_capacity(batch.len());
         let mut commits = Vec::with_capacity(batch.len());
-        for request in batch {
+        for Queued { request, reply } in batch {
             let commit = Commit {
                 first_version: next_version,
                 rows: request.rows,
@@ -130,41 +197,30 @@ impl<F: FnMut(Vec<Commit>)> Thread<F> {
                 last_version: commit.last_version(),
                 committed,
             };
-            replies.push((request.reply, receipt));
+            waiting.push((request.held, reply, receipt));
             commits.push(commit);
         }
-        match self.start.journal.append(&commits) {
-            Ok(()) => {
-                self.start.next_version = next_version;
-                self.start.last_committed = committed;
-                (self.durable)(commits);
-                // Who does not wait for the answer any more has no use for it.
-                for (reply, receipt) in replies {
-                    let _ = reply.send(Ok(receipt));
-                }
-            }
-            Err(error) => {
-                let reason = error.to_string();
-                for (reply, _) in replies {
-                    let _ = reply.send(Err(again(&error, &reason)));
-                }
-            }
+        let Start {
+            journal,
+            durability,
+            ..
+        } = &self.start;
+        let written = self
+            .follower
+            .make_room(bytes)
+            .and_then(|()| journal.append(&commits, *durability));
+        if written.is_ok() {
+            self.start.next_version = next_version;
+            self.start.last_committed = committed;
+            self.follower.durable(commits);
         }
-    }
-}
-
-/// The same failure once more, for everyone whose transaction was in the batch.
-fn again(error: &Error, reason: &str) -> Error {
-    match error {
-        Error::Full { action, path } => Error::Full {
-            action,
-            path: path.clone(),
-        },
-        Error::Poisoned { reason } => Error::Poisoned {
-            reason: reason.clone(),
-        },
-        _ => Error::Poisoned {
-            reason: reason.to_owned(),
-        },
+        for (held, reply, receipt) in waiting {
+            drop(held);
+            // Who does not wait for the answer any more has no use for it.
+            let _ = reply.send(match &written {
+                Ok(()) => Ok(receipt),
+                Err(error) => Err(error.again()),
+            });
+        }
     }
 }

@@ -1,24 +1,29 @@
-//! The staging log: what was acknowledged is in here until it stands in blocks.
+//! The staging log: what was acknowledged is in here until a sealed segment holds it.
 //!
 //! A commit is one transaction. It is a run of frames of at most 4,000 bytes each; a checksum covers
 //! the whole commit. [`Journal`] is what the engine needs of a log; [`SledJournal`] keeps it in sled,
 //! [`MemoryJournal`] in memory, with a disk that can lose power.
 
 mod committer;
+mod durability;
 mod frame;
 mod memory;
 mod opening;
 mod record;
 mod sled_journal;
 
-pub use committer::Receipt;
-pub(crate) use committer::{Committer, Start as CommitterStart};
+pub use committer::{CommitTicket, Receipt};
+pub(crate) use committer::{
+    Committer, Follower, Request as CommitRequest, Start as CommitterStart,
+};
+pub use durability::{BackPressure, Durability};
 pub use memory::MemoryJournal;
 pub(crate) use record::{Operation, Record, Records};
 pub use sled_journal::SledJournal;
 
 use crate::clock::Ticks;
 use crate::error::Result;
+use crate::segment::SegmentEntry;
 
 /// One transaction as it stands in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,25 +47,41 @@ impl Commit {
 
 /// A log of commits beside a small table of metadata.
 ///
-/// Everything that a method wrote is durable when it returns `Ok`. After any error nothing more is
+/// Everything that a method wrote is durable when it returns `Ok`, unless it was told that less is
+/// enough. After any error nothing more is
 /// written: every later call answers `Poisoned` until the journal is opened again, because a second
 /// sync after a failed one can report success for data that was dropped.
 pub trait Journal: Send + Sync {
-    /// Adds commits at the end, all of them or none.
-    fn append(&self, commits: &[Commit]) -> Result<()>;
+    /// Whether it still writes; to be asked before a file is written that it will then name. Where
+    /// naming a file failed, the name may be durable all the same, and the file must not be touched.
+    fn check(&self) -> Result<()>;
 
-    /// Every commit in the log, in order. Used once, when the engine opens.
+    /// Adds commits at the end, all of them or none, and makes them durable as far as asked.
+    fn append(&self, commits: &[Commit], durability: Durability) -> Result<()>;
+
+    /// Every commit in the log that no segment holds, in order. Called once, before anything is
+    /// sealed.
     fn commits(&self) -> Result<Vec<Commit>>;
 
-    /// Removes the commits whose last version is at most `version`. What is removed need not be
-    /// durably gone: the metadata says what counts.
-    fn trim(&self, version: u64) -> Result<()>;
+    /// Hands the commits up to the segment's last version over to it: in one write that happens as a
+    /// whole or not at all, the segment is named and the commits are removed. The segment's file and
+    /// its name must be durable before.
+    fn seal(&self, segment: &SegmentEntry) -> Result<()>;
+
+    /// The segments that are named, in order.
+    fn segments(&self) -> Result<Vec<SegmentEntry>>;
+
+    /// Stops naming segments; only then may their files be removed.
+    fn release(&self, numbers: &[u64]) -> Result<()>;
 
     /// The value of a metadata key.
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>>;
 
-    /// Replaces the value of a metadata key; at most 4,000 bytes.
-    fn set_meta(&self, key: &str, value: &[u8]) -> Result<()>;
+    /// The metadata whose keys begin with `prefix`, sorted.
+    fn metas(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>>;
+
+    /// Replaces the value of a metadata key, at most 4,000 bytes; `None` removes it.
+    fn set_meta(&self, key: &str, value: Option<&[u8]>) -> Result<()>;
 
     /// Bytes of the log on disk.
     fn stored_bytes(&self) -> Result<u64>;

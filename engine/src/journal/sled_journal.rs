@@ -3,17 +3,20 @@
 //! sled's own `flush` writes but never syncs, so each commit is: one batch, `flush`, and an
 //! `fdatasync` on our own handle of sled's file. Entries stay at most 4,000 bytes.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::frame::{Assembler, FRAME_BYTES_MAX, frames};
-use super::{Commit, Journal, opening};
+use super::{Commit, Durability, Journal, opening};
 use crate::error::{Error, IoContext, Result};
+use crate::segment::SegmentEntry;
 
-/// Removed keys a batch, so that trimming a long log holds no large batch in memory.
-const TRIM_BATCH_KEYS: usize = 4_096;
+/// Keys of the log with this bit name segments, so that one batch of one tree can name a segment
+/// and remove its frames; the others are the numbers of frames.
+const SEGMENT_BIT: u64 = 1 << 63;
 
 /// A [`Journal`] in a folder of its own.
 pub struct SledJournal {
@@ -28,7 +31,20 @@ pub struct SledJournal {
 
 struct Writer {
     next_frame: u64,
+    /// The last version of each commit in the log, and the number of the frame behind it.
+    ends: VecDeque<(u64, u64)>,
     poison: Option<String>,
+}
+
+impl Writer {
+    fn check(&self) -> Result<()> {
+        match &self.poison {
+            None => Ok(()),
+            Some(reason) => Err(Error::Poisoned {
+                reason: reason.clone(),
+            }),
+        }
+    }
 }
 
 impl SledJournal {
@@ -47,7 +63,9 @@ impl SledJournal {
         };
         let (log, meta) = (tree("log")?, tree("meta")?);
         let last = log
-            .last()
+            .range(..SEGMENT_BIT.to_be_bytes())
+            .next_back()
+            .transpose()
             .map_err(|e| sled_error("reading", folder, e))?
             .map(|(key, _)| frame_number(folder, &key))
             .transpose()?;
@@ -59,6 +77,7 @@ impl SledJournal {
             file,
             writer: Mutex::new(Writer {
                 next_frame: last.map_or(0, |n| n + 1),
+                ends: VecDeque::new(),
                 poison: None,
             }),
         };
@@ -70,16 +89,23 @@ impl SledJournal {
 
     /// Runs one write, then makes it durable; the first failure ends all writing.
     fn write(&self, change: impl FnOnce(&mut Writer) -> Result<(), sled::Error>) -> Result<()> {
+        self.write_as(Durability::Synced, change)
+    }
+
+    fn write_as(
+        &self,
+        durability: Durability,
+        change: impl FnOnce(&mut Writer) -> Result<(), sled::Error>,
+    ) -> Result<()> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = &writer.poison {
-            return Err(Error::Poisoned {
-                reason: reason.clone(),
-            });
-        }
+        writer.check()?;
         let written = change(&mut writer)
             .and_then(|()| self.db.flush().map(drop))
             .map_err(|e| sled_error("writing to the journal", &self.folder, e))
-            .and_then(|()| self.fdatasync());
+            .and_then(|()| match durability {
+                Durability::Synced => self.fdatasync(),
+                Durability::LostOnPowerCut => Ok(()),
+            });
         if let Err(error) = &written {
             writer.poison = Some(error.to_string());
             if matches!(error, Error::Full { .. }) {
@@ -97,20 +123,32 @@ impl SledJournal {
 }
 
 impl Journal for SledJournal {
-    fn append(&self, commits: &[Commit]) -> Result<()> {
-        self.write(|writer| {
+    fn check(&self) -> Result<()> {
+        self.writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .check()
+    }
+
+    fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
+        self.write_as(durability, |writer| {
             let mut batch = sled::Batch::default();
             let mut next = writer.next_frame;
-            for frame in commits.iter().flat_map(frames) {
-                assert!(
-                    frame.len() <= FRAME_BYTES_MAX,
-                    "a frame is too large for sled"
-                );
-                batch.insert(&next.to_be_bytes(), frame);
-                next += 1;
+            let mut ends = Vec::with_capacity(commits.len());
+            for commit in commits {
+                for frame in frames(commit) {
+                    assert!(
+                        frame.len() <= FRAME_BYTES_MAX,
+                        "a frame is too large for sled"
+                    );
+                    batch.insert(&next.to_be_bytes(), frame);
+                    next += 1;
+                }
+                ends.push((commit.last_version(), next));
             }
             self.log.apply_batch(batch)?;
             writer.next_frame = next;
+            writer.ends.extend(ends);
             Ok(())
         })
     }
@@ -120,47 +158,64 @@ impl Journal for SledJournal {
         let mut commits = Vec::new();
         let mut expected = None;
         let damaged = |detail| Error::corrupt(&self.folder.join("db"), detail);
-        for entry in self.log.iter() {
+        let mut ends = VecDeque::new();
+        for entry in self.log.range(..SEGMENT_BIT.to_be_bytes()) {
             let (key, frame) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
             let number = frame_number(&self.folder, &key)?;
             if expected.is_some_and(|n| n != number) {
                 return Err(damaged(format!("frames are missing before frame {number}")));
             }
             expected = Some(number + 1);
-            commits.extend(assembler.push(&frame).map_err(damaged)?);
+            if let Some(commit) = assembler.push(&frame).map_err(damaged)? {
+                ends.push_back((commit.last_version(), number + 1));
+                commits.push(commit);
+            }
         }
         assembler.finish().map_err(damaged)?;
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.ends = ends;
         Ok(commits)
     }
 
-    fn trim(&self, version: u64) -> Result<()> {
-        loop {
+    fn seal(&self, segment: &SegmentEntry) -> Result<()> {
+        let value = serde_json::to_vec(segment)
+            .map_err(|e| Error::invalid(format!("a segment cannot be named: {e}")))?;
+        self.write(|writer| {
             let mut batch = sled::Batch::default();
-            let mut keys = 0;
-            let mut commit_keys = Vec::new();
-            let mut assembler = Assembler::default();
-            for entry in self.log.iter() {
-                let (key, frame) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
-                commit_keys.push(key);
-                let complete = assembler
-                    .push(&frame)
-                    .map_err(|detail| Error::corrupt(&self.folder.join("db"), detail))?;
-                let Some(commit) = complete else { continue };
-                if commit.last_version() > version {
-                    break;
-                }
-                // Whole commits only: a commit cut in two would look damaged after a crash.
-                keys += commit_keys.len();
-                commit_keys.drain(..).for_each(|key| batch.remove(key));
-                if keys >= TRIM_BATCH_KEYS {
-                    break;
+            batch.insert(&segment_key(segment.number), value);
+            let sealed = writer
+                .ends
+                .partition_point(|(v, _)| *v <= segment.last_version);
+            if let Some((_, end)) = sealed.checked_sub(1).and_then(|n| writer.ends.get(n)) {
+                for key in self.log.range(..end.to_be_bytes()).keys() {
+                    batch.remove(key?);
                 }
             }
-            if keys == 0 {
-                return Ok(());
-            }
-            self.write(|_| self.log.apply_batch(batch))?;
+            self.log.apply_batch(batch)?;
+            writer.ends.drain(..sealed);
+            Ok(())
+        })
+    }
+
+    fn segments(&self) -> Result<Vec<SegmentEntry>> {
+        let entries = self.log.range(SEGMENT_BIT.to_be_bytes()..);
+        entries
+            .map(|entry| {
+                let (_, value) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
+                serde_json::from_slice(&value).map_err(|e| {
+                    let detail = format!("the entry of a segment: {e}");
+                    Error::corrupt(&self.folder.join("db"), detail)
+                })
+            })
+            .collect()
+    }
+
+    fn release(&self, numbers: &[u64]) -> Result<()> {
+        let mut batch = sled::Batch::default();
+        for number in numbers {
+            batch.remove(&segment_key(*number));
         }
+        self.write(|_| self.log.apply_batch(batch))
     }
 
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>> {
@@ -171,12 +226,27 @@ impl Journal for SledJournal {
         Ok(value.map(|v| v.to_vec()))
     }
 
-    fn set_meta(&self, key: &str, value: &[u8]) -> Result<()> {
-        assert!(
-            value.len() <= FRAME_BYTES_MAX,
-            "metadata is too large for sled"
-        );
-        self.write(|_| self.meta.insert(key, value).map(drop))
+    fn metas(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let entries = self.meta.scan_prefix(prefix);
+        entries
+            .map(|entry| {
+                let (key, value) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
+                let key = String::from_utf8_lossy(&key).into_owned();
+                Ok((key, value.to_vec()))
+            })
+            .collect()
+    }
+
+    fn set_meta(&self, key: &str, value: Option<&[u8]>) -> Result<()> {
+        if value.is_some_and(|value| value.len() > FRAME_BYTES_MAX) {
+            return Err(Error::invalid(format!(
+                "the metadata \"{key}\" is larger than {FRAME_BYTES_MAX} bytes"
+            )));
+        }
+        self.write(|_| match value {
+            Some(value) => self.meta.insert(key, value).map(drop),
+            None => self.meta.remove(key).map(drop),
+        })
     }
 
     fn stored_bytes(&self) -> Result<u64> {
@@ -184,6 +254,10 @@ impl Journal for SledJournal {
             .size_on_disk()
             .map_err(|e| sled_error("measuring", &self.folder, e))
     }
+}
+
+fn segment_key(number: u64) -> [u8; 8] {
+    (SEGMENT_BIT | number).to_be_bytes()
 }
 
 fn frame_number(folder: &Path, key: &[u8]) -> Result<u64> {
@@ -231,15 +305,26 @@ mod tests {
         let commits = [commit(1, 10), commit(2, 9_000), commit(3, 0)];
         {
             let journal = SledJournal::open(folder.path()).unwrap();
-            journal.append(&commits).unwrap();
-            journal.set_meta("a", b"b").unwrap();
+            journal.append(&commits, Durability::Synced).unwrap();
+            journal.set_meta("a", Some(b"b")).unwrap();
         }
         let journal = SledJournal::open(folder.path()).unwrap();
         assert_eq!(journal.commits().unwrap(), commits);
         assert_eq!(journal.meta("a").unwrap().as_deref(), Some(&b"b"[..]));
-        journal.trim(2).unwrap();
+        let segment = SegmentEntry {
+            number: 7,
+            first_version: 1,
+            last_version: 2,
+            last_committed: 5,
+            bytes: 100,
+            footer_crc32c: 1,
+        };
+        journal.seal(&segment).unwrap();
         assert_eq!(journal.commits().unwrap(), commits[2..]);
-        journal.append(&[commit(4, 1)]).unwrap();
+        assert_eq!(journal.segments().unwrap(), [segment]);
+        journal.release(&[7]).unwrap();
+        assert_eq!(journal.segments().unwrap(), []);
+        journal.append(&[commit(4, 1)], Durability::Synced).unwrap();
         assert_eq!(journal.commits().unwrap().len(), 2);
         assert!(
             files::names_in(&folder.path().join("blobs"))

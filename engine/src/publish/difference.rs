@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// What became of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub enum RowChange {
+pub enum RowDifference {
     /// In place: it is only in the later snapshot.
     Created,
     /// In place: its cells differ.
@@ -50,7 +50,7 @@ pub struct TableDifference {
 pub fn difference(
     from: &SnapshotReader<'_>,
     to: &SnapshotReader<'_>,
-    mut changed: impl FnMut(&str, &str, RowChange) -> Result<()>,
+    mut changed: impl FnMut(&str, &str, RowDifference) -> Result<()>,
 ) -> Result<Vec<TableDifference>> {
     let names: BTreeSet<&str> = [from, to]
         .iter()
@@ -95,7 +95,7 @@ fn by_partition(table: Option<&SnapshotTable>) -> BTreeMap<&str, &str> {
     files.map(|file| (partition(file), file.as_str())).collect()
 }
 
-impl<F: FnMut(&str, &str, RowChange) -> Result<()>> Comparison<'_, F> {
+impl<F: FnMut(&str, &str, RowDifference) -> Result<()>> Comparison<'_, F> {
     fn table(&mut self, from: Option<&SnapshotTable>, to: Option<&SnapshotTable>) -> Result<()> {
         self.append_only = to.or(from).is_some_and(SnapshotTable::is_append_only);
         let (from, to) = (by_partition(from), by_partition(to));
@@ -127,7 +127,7 @@ impl<F: FnMut(&str, &str, RowChange) -> Result<()>> Comparison<'_, F> {
             match (next(before)?, next(after)?) {
                 (_, None) => return Ok(()),
                 (Some(old), Some(new)) if old == new => {}
-                (_, Some(new)) => self.tell(&new, RowChange::Added)?,
+                (_, Some(new)) => self.tell(&new, RowDifference::Added)?,
             }
         }
     }
@@ -143,25 +143,25 @@ impl<F: FnMut(&str, &str, RowChange) -> Result<()>> Comparison<'_, F> {
             match (&old, &new) {
                 (None, None) => return Ok(()),
                 (Some(row), None) => {
-                    self.tell(row, RowChange::Deleted)?;
+                    self.tell(row, RowDifference::Deleted)?;
                     old = next(before)?;
                 }
                 (None, Some(row)) => {
-                    self.tell(row, RowChange::Created)?;
+                    self.tell(row, RowDifference::Created)?;
                     new = next(after)?;
                 }
                 (Some(was), Some(is)) => match was.get(0).cmp(&is.get(0)) {
                     std::cmp::Ordering::Less => {
-                        self.tell(was, RowChange::Deleted)?;
+                        self.tell(was, RowDifference::Deleted)?;
                         old = next(before)?;
                     }
                     std::cmp::Ordering::Greater => {
-                        self.tell(is, RowChange::Created)?;
+                        self.tell(is, RowDifference::Created)?;
                         new = next(after)?;
                     }
                     std::cmp::Ordering::Equal => {
                         if was != is {
-                            self.tell(is, RowChange::Updated)?;
+                            self.tell(is, RowDifference::Updated)?;
                         }
                         (old, new) = (next(before)?, next(after)?);
                     }
@@ -170,12 +170,12 @@ impl<F: FnMut(&str, &str, RowChange) -> Result<()>> Comparison<'_, F> {
         }
     }
 
-    fn tell(&mut self, row: &ByteRecord, change: RowChange) -> Result<()> {
+    fn tell(&mut self, row: &ByteRecord, change: RowDifference) -> Result<()> {
         let counted = match change {
-            RowChange::Created => &mut self.found.created,
-            RowChange::Updated => &mut self.found.updated,
-            RowChange::Deleted => &mut self.found.deleted,
-            RowChange::Added => &mut self.found.added,
+            RowDifference::Created => &mut self.found.created,
+            RowDifference::Updated => &mut self.found.updated,
+            RowDifference::Deleted => &mut self.found.deleted,
+            RowDifference::Added => &mut self.found.added,
         };
         *counted += 1;
         let id = row.get(0).and_then(|id| std::str::from_utf8(id).ok());

@@ -13,7 +13,7 @@ mod sync;
 mod trickle;
 mod unlink;
 
-pub use difference::{RowChange, TableDifference, difference};
+pub use difference::{RowDifference, TableDifference, difference};
 pub(crate) use history::{History, Kept, Pin};
 pub use history::{SNAPSHOTS_KEPT, SnapshotAt, SnapshotInfo, SnapshotPin};
 pub(crate) use lease::Leases;

@@ -138,6 +138,11 @@ impl Console for RemoteConsole {
         }
     }
 
+    fn check(&self) -> io::Result<()> {
+        // Output of nothing shows nothing, and fails where the client is gone.
+        self.send(Kind::Output, &[])
+    }
+
     fn input(&self) -> io::Result<Box<dyn Read + Send>> {
         self.send(Kind::WantInput, &[])?;
         Ok(Box::new(RemoteInput {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use clap::Args;
-use lakestage_engine::{RowChange, TableDifference, difference};
+use lakestage_engine::{RowDifference, TableDifference, difference};
 use serde::Serialize;
 use serde_json::json;
 
@@ -58,14 +58,14 @@ pub(super) fn run(args: &DiffArgs, session: &Session<'_>) -> Result<()> {
     output::print(session.console, session.json, &found, text)
 }
 
-fn tell(session: &Session<'_>, table: &str, id: &str, change: RowChange) -> Result<()> {
+fn tell(session: &Session<'_>, table: &str, id: &str, change: RowDifference) -> Result<()> {
     let event = json!({ "table": table, "id": id, "change": change });
     output::print(session.console, session.json, &event, |_| {
         let change = match change {
-            RowChange::Created => "created",
-            RowChange::Updated => "updated",
-            RowChange::Deleted => "deleted",
-            RowChange::Added => "added",
+            RowDifference::Created => "created",
+            RowDifference::Updated => "updated",
+            RowDifference::Deleted => "deleted",
+            RowDifference::Added => "added",
         };
         format!("{table} {id} {change}")
     })

@@ -1,0 +1,87 @@
+//! The folder of the segments.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Segment, SegmentEntry, SegmentWriter};
+use crate::compaction::Granularity;
+use crate::error::{Error, IoContext, Result};
+use crate::files;
+use crate::journal::Commit;
+
+const WRITE_BUFFER_BYTES: usize = 256 << 10;
+
+pub(crate) struct SegmentStore {
+    folder: PathBuf,
+}
+
+impl SegmentStore {
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
+        files::create_folder(folder)?;
+        Ok(SegmentStore {
+            folder: folder.to_owned(),
+        })
+    }
+
+    /// The segment of an entry. Its file is opened when it is first used, so that damage to one
+    /// keeps nobody from the others.
+    pub(crate) fn segment(&self, entry: SegmentEntry) -> Arc<Segment> {
+        let path = self.path(entry.number);
+        Arc::new(Segment::new(entry, path))
+    }
+
+    fn path(&self, number: u64) -> PathBuf {
+        self.folder.join(format!("segment-{number:010}.arrows"))
+    }
+
+    /// Writes commits as a segment. When this returns, the file and its name are durable, and it
+    /// never changes again; but it counts only once the journal names it.
+    pub(crate) fn write(
+        &self,
+        number: u64,
+        commits: &[Arc<Commit>],
+        granularity: &dyn Fn(u16) -> Granularity,
+    ) -> Result<SegmentEntry> {
+        let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
+            return Err(Error::invalid("a segment needs a commit"));
+        };
+        let path = self.path(number);
+        let written = File::create(&path).and_then(|file| {
+            let out = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
+            let (mut out, bytes, crc) = SegmentWriter::new(out).write(commits, granularity)?;
+            out.flush()?;
+            out.get_ref().sync_all()?;
+            Ok((bytes, crc))
+        });
+        let (bytes, footer_crc32c) = written.context("writing a segment", &path)?;
+        files::sync_folder(&self.folder)?;
+        Ok(SegmentEntry {
+            number,
+            first_version: first.first_version,
+            last_version: last.last_version(),
+            last_committed: last.committed,
+            bytes,
+            footer_crc32c,
+        })
+    }
+
+    /// Removes the file of a segment that the journal does not name (any more).
+    pub(crate) fn remove(&self, number: u64) -> Result<()> {
+        files::remove_file(&self.path(number))
+    }
+
+    /// Removes every file that is none of the listed segments'.
+    pub(crate) fn collect(&self, listed: &[SegmentEntry]) -> Result<()> {
+        let kept: HashSet<PathBuf> = listed.iter().map(|e| self.path(e.number)).collect();
+        for name in files::names_in(&self.folder)? {
+            let path = self.folder.join(name);
+            if !kept.contains(&path) {
+                files::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
