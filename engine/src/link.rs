@@ -413,7 +413,7 @@ fn link_table(state: &State, options: &LinkTableOptions) -> Result<LinkTable> {
             let base = state.catalog.tables[name].layouts[0].layout.granularity;
             Layout::in_place(options.granularity.unwrap_or(base))
         }
-        Mode::AppendOnly if options.granularity == Some(Granularity::Month) => {
+        Mode::AppendOnly if options.granularity.is_some_and(|g| g != Granularity::Year) => {
             return Err(Error::invalid(format!(
                 "table {name}: an append-only table is always partitioned by year"
             )));

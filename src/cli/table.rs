@@ -71,6 +71,10 @@ pub(crate) enum Partition {
     Year,
     /// A file a month
     Month,
+    /// Two files a month
+    HalfMonth,
+    /// Six files a month
+    FiveDay,
 }
 
 impl From<Partition> for Granularity {
@@ -78,6 +82,8 @@ impl From<Partition> for Granularity {
         match partition {
             Partition::Year => Granularity::Year,
             Partition::Month => Granularity::Month,
+            Partition::HalfMonth => Granularity::HalfMonth,
+            Partition::FiveDay => Granularity::FiveDay,
         }
     }
 }

@@ -131,6 +131,57 @@ fn partitions_are_years_or_months_of_createdon_in_utc() {
 }
 
 #[test]
+fn partitions_may_be_half_months_or_five_days_and_any_layout_holds_every_row() {
+    for (granularity, name, expected) in [
+        (
+            Granularity::HalfMonth,
+            "HalfMonth",
+            ["2021-02-16", "2021-03-01", "2021-03-16"],
+        ),
+        (
+            Granularity::FiveDay,
+            "FiveDay",
+            ["2021-02-26", "2021-03-01", "2021-03-26"],
+        ),
+    ] {
+        let world = World::new();
+        let days = ["2021-02-28", "2021-03-01", "2021-03-31"];
+        let put = |number: u32, day: &str| {
+            let id = id(number);
+            world.put("task", &[("taskid", &id), ("createdon", day)]);
+        };
+        // One row is there before the link, and stands in years.
+        put(0, days[0]);
+        world.environment.compact().unwrap();
+        let task = LinkTableOptions {
+            granularity: Some(granularity),
+            ..LinkTableOptions::of("task")
+        };
+        world.try_link(vec![task]).unwrap();
+        put(1, days[1]);
+        put(2, days[2]);
+        world.snapshot();
+        let entity = world.entity("task");
+        let partitions = entity["partitions"].as_array().unwrap();
+        let names: Vec<&str> = partitions
+            .iter()
+            .map(|p| p["name"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, expected);
+        assert_eq!(entity["annotations"][0]["value"], name);
+        let day = &partitions[1]["annotations"][2];
+        assert_eq!(
+            (&day["name"], &day["value"]),
+            (&"Athena:PartitionDay".into(), &"01".into())
+        );
+        assert_eq!(world.rows("task").len(), 3);
+        world.put("task", &[("taskid", &id(0)), ("subject", "changed")]);
+        world.snapshot();
+        assert_eq!(world.rows("task")[0]["subject"], "changed");
+    }
+}
+
+#[test]
 fn a_reader_of_the_last_snapshot_reads_it_whole_while_the_next_appears() {
     let world = World::new();
     world.link(&["task"]);

@@ -21,6 +21,10 @@ pub enum Granularity {
     Year,
     /// One partition a month, such as `2024-03`.
     Month,
+    /// Two partitions a month, by their first days, such as `2024-03-01` and `2024-03-16`.
+    HalfMonth,
+    /// Six partitions a month, by their first days, such as `2024-03-06`; the last one takes the month's end.
+    FiveDay,
 }
 
 impl Granularity {
@@ -29,6 +33,8 @@ impl Granularity {
         match self {
             Granularity::Year => "Year",
             Granularity::Month => "Month",
+            Granularity::HalfMonth => "HalfMonth",
+            Granularity::FiveDay => "FiveDay",
         }
     }
 
@@ -39,14 +45,21 @@ impl Granularity {
 
     /// The same as a number: it sorts as the partitions do, and costs no allocation.
     pub(crate) fn key(self, created: Option<Ticks>) -> i32 {
-        const MONTHS: i32 = 100;
         let Some(created) = created else {
             return NO_DATE_KEY;
         };
         let civil = to_civil(created);
+        let (year, month) = (i32::from(civil.year()), i32::from(civil.month()));
+        // The first day of the partition, from 0.
+        let first_day = |days: i32, partitions: i32| {
+            let place = (i32::from(civil.day()) - 1) / days;
+            place.min(partitions - 1) * days
+        };
         match self {
-            Granularity::Year => i32::from(civil.year()) * MONTHS,
-            Granularity::Month => i32::from(civil.year()) * MONTHS + i32::from(civil.month()),
+            Granularity::Year => key_of(year, 0, 0),
+            Granularity::Month => key_of(year, month, 0),
+            Granularity::HalfMonth => key_of(year, month, first_day(15, 2) + 1),
+            Granularity::FiveDay => key_of(year, month, first_day(5, 6) + 1),
         }
     }
 
@@ -55,20 +68,36 @@ impl Granularity {
         if key == NO_DATE_KEY {
             return NO_DATE.to_owned();
         }
-        let (year, month) = (key.div_euclid(100), key.rem_euclid(100));
+        let (year, month, day) = (
+            year_of(key),
+            key.rem_euclid(YEAR) / MONTH,
+            key.rem_euclid(MONTH),
+        );
         match self {
             Granularity::Year => format!("{year:04}"),
             Granularity::Month => format!("{year:04}-{month:02}"),
+            Granularity::HalfMonth | Granularity::FiveDay => {
+                format!("{year:04}-{month:02}-{day:02}")
+            }
         }
     }
 
     /// Whether rows of one partition of this granularity may be in one of another granularity.
     pub(crate) fn overlaps(key: i32, other: i32) -> bool {
-        key == other
-            || key != NO_DATE_KEY
-                && other != NO_DATE_KEY
-                && key.div_euclid(100) == other.div_euclid(100)
+        key == other || key != NO_DATE_KEY && other != NO_DATE_KEY && year_of(key) == year_of(other)
     }
+}
+
+/// Numbers of partitions count days, with room for any month and any year.
+const MONTH: i32 = 100;
+const YEAR: i32 = 10_000;
+
+fn key_of(year: i32, month: i32, day: i32) -> i32 {
+    year * YEAR + month * MONTH + day
+}
+
+fn year_of(key: i32) -> i32 {
+    key.div_euclid(YEAR)
 }
 
 /// Whether files are rewritten or only grow.
@@ -139,6 +168,22 @@ mod tests {
         let next = last_second + TICKS_PER_SECOND;
         assert_eq!(Granularity::Month.partition(Some(next)), "2024-01");
         assert_eq!(Granularity::Year.partition(None), "1");
+        let on = |granularity: Granularity, day: i64| {
+            // January 2024 began right after.
+            granularity.partition(Some(last_second + TICKS_PER_SECOND * 86_400 * day))
+        };
+        for (day, half, five) in [
+            (1, "01", "01"),
+            (5, "01", "01"),
+            (6, "01", "06"),
+            (15, "01", "11"),
+            (16, "16", "16"),
+            (30, "16", "26"),
+            (31, "16", "26"),
+        ] {
+            assert_eq!(on(Granularity::HalfMonth, day), format!("2024-01-{half}"));
+            assert_eq!(on(Granularity::FiveDay, day), format!("2024-01-{five}"));
+        }
         let key = |g: Granularity, created| g.key(created);
         assert!(Granularity::overlaps(
             key(Granularity::Year, Some(next)),

@@ -295,13 +295,18 @@ fn file_name(path: &str) -> &str {
 fn partition(link: &LinkEntry, name: &str, file: &str) -> ModelPartition {
     let mut annotations = Vec::new();
     if name != NO_DATE {
-        let (year, month) = match name.split_once('-') {
-            Some((year, month)) => (year, Some(month)),
-            None => (name, None),
+        let mut parts = name.split('-');
+        let kinds = [
+            "Athena:PartitionYear",
+            "Athena:PartitionMonth",
+            "Athena:PartitionDay",
+        ];
+        let shown = match link.model.month_annotation {
+            true => kinds.len(),
+            false => 1,
         };
-        annotations.push(annotation("Athena:PartitionYear", year));
-        let month = month.filter(|_| link.model.month_annotation);
-        annotations.extend(month.map(|month| annotation("Athena:PartitionMonth", month)));
+        let parts = kinds.into_iter().take(shown).zip(&mut parts);
+        annotations.extend(parts.map(|(kind, part)| annotation(kind, part)));
     }
     ModelPartition {
         name: match link.model.partition_names {

@@ -16,7 +16,8 @@ pub struct ModelSettings {
     pub decimal_precision: u32,
     /// What partitions are called.
     pub partition_names: PartitionNames,
-    /// Whether partitions by month have `Athena:PartitionMonth` beside `Athena:PartitionYear`.
+    /// Whether partitions finer than a year have `Athena:PartitionMonth`, and `Athena:PartitionDay` where they are
+    /// finer than a month, beside `Athena:PartitionYear`.
     pub month_annotation: bool,
     /// The language of the labels in the metadata, as Windows numbers them; 1033 is English.
     pub label_language_code: u32,

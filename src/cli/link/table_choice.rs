@@ -10,7 +10,7 @@ macro_rules! table_options_help {
         "What may follow a table's name:\n  \
 mode=in-place        an update replaces its row, a delete removes it; needs createdon, and is the default there\n  \
 mode=append-only     a changed row is added once a snapshot, a deleted one with IsDelete; always partitioned by year\n  \
-partition=year|month a file a year, or a month, of createdon\n  \
+partition=year       a file a year of createdon; or month, half-month, five-day\n  \
 deletes=no-date      append-only: rows of deletes go into 1.csv (default)\n  \
 deletes=original     append-only: rows of deletes go into the partition that the row was in"
     };
@@ -33,11 +33,13 @@ impl FromStr for TableChoice {
                 "mode=append-only" => options.mode = Some(Mode::AppendOnly),
                 "partition=year" => options.granularity = Some(Granularity::Year),
                 "partition=month" => options.granularity = Some(Granularity::Month),
+                "partition=half-month" => options.granularity = Some(Granularity::HalfMonth),
+                "partition=five-day" => options.granularity = Some(Granularity::FiveDay),
                 "deletes=no-date" => options.deletes = DeletePartition::NoDate,
                 "deletes=original" => options.deletes = DeletePartition::Original,
                 _ => {
                     return Err(format!(
-                        "\"{part}\" is no option of a table: there are mode=in-place, mode=append-only, partition=year, partition=month, deletes=no-date and deletes=original"
+                        "\"{part}\" is no option of a table: there are mode=in-place, mode=append-only, partition=year, month, half-month or five-day, deletes=no-date and deletes=original"
                     ));
                 }
             }
