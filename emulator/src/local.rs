@@ -315,8 +315,8 @@ impl FileSystem {
                     .iter()
                     .map(|listed| PathInfo::of(&listed.path, &listed.inode)),
             );
-            request.after = page.after;
-            if request.after.is_none() {
+            request.from = page.next;
+            if request.from.is_none() {
                 return Ok(found);
             }
         }

@@ -14,6 +14,8 @@ use crate::store::condition::Conditions;
 use crate::store::inode::{ContentHeaders, Inode, Origin, Properties, PropertyValue, etag_text};
 use crate::store::lease::{LeaseAction, LeaseState, lease_state};
 use crate::store::namespace::Guard;
+use crate::store::path::StorePath;
+use crate::store::token::{path_of_token, token_of};
 
 const NS_PER_S: i64 = 1_000_000_000;
 /// Metadata that a path may have.
@@ -352,6 +354,22 @@ pub(crate) fn lease_status(action: &LeaseAction) -> u16 {
 }
 
 impl Call<'_> {
+    /// The path that a continuation token in the query names.
+    pub(crate) fn continuation(&self, name: &str) -> Result<Option<StorePath>> {
+        match self.request.query.get(name) {
+            None | Some("") => Ok(None),
+            Some(token) => path_of_token(token).map(Some).ok_or_else(|| {
+                StoreError::invalid_query(name, token, "It is not one that was given out.")
+            }),
+        }
+    }
+
+    /// The token for a page that begins with `path`.
+    pub(crate) fn token(&self, created_unix_ns: i64, path: &StorePath) -> String {
+        let request = self.request;
+        token_of(&request.account, &request.filesystem, created_unix_ns, path)
+    }
+
     /// Refuses a body where there must be none.
     pub(crate) fn no_body(&mut self) -> Result<()> {
         match self.request.content_length() {

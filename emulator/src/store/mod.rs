@@ -23,6 +23,7 @@ pub(crate) mod namespace;
 pub mod path;
 pub mod rename;
 pub mod sled_file;
+pub mod token;
 mod transaction;
 mod update;
 

@@ -47,7 +47,7 @@ pub struct AclOutcome {
     /// What could not be changed: path, whether it is a directory, and why.
     pub failed: Vec<(StorePath, bool, String)>,
     /// Where to go on; `None` at the end.
-    pub after: Option<StorePath>,
+    pub next: Option<StorePath>,
 }
 
 impl Store {
@@ -97,32 +97,28 @@ impl Store {
         path: &StorePath,
         update: &AclUpdate,
         records_max: usize,
-        after: Option<StorePath>,
+        from: Option<StorePath>,
         goes_on: bool,
     ) -> Result<AclOutcome> {
         let top = self.node(account, filesystem, path)?.inode;
         let mut outcome = AclOutcome::default();
         let mut room = records_max;
-        if after.is_none() {
+        if from.is_none() {
             self.change_one_acl(account, filesystem, path, &top, update, &mut outcome);
             room -= 1;
         }
-        if !top.is_directory() {
+        if !top.is_directory() || (!outcome.failed.is_empty() && !goes_on) {
             return Ok(outcome);
         }
-        let after = after.filter(|after| after != path);
         let request = ListRequest {
             directory: path.clone(),
             recursive: true,
-            after,
+            from,
             entries_max: room,
             ..ListRequest::default()
         };
         let page = self.list(account, filesystem, &request)?;
         for listed in page.entries {
-            if !outcome.failed.is_empty() && !goes_on {
-                return Ok(outcome);
-            }
             self.change_one_acl(
                 account,
                 filesystem,
@@ -131,9 +127,11 @@ impl Store {
                 update,
                 &mut outcome,
             );
+            if !outcome.failed.is_empty() && !goes_on {
+                return Ok(outcome);
+            }
         }
-        // A page that is full with the directory itself goes on behind it.
-        outcome.after = page.after.or_else(|| (room == 0).then(|| path.clone()));
+        outcome.next = page.next;
         Ok(outcome)
     }
 

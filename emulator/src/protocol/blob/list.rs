@@ -7,9 +7,7 @@ use crate::protocol::reply::{Reply, escape};
 use crate::protocol::request::Request;
 use crate::store::inode::{Inode, Origin, Properties, etag_text};
 use crate::store::lease::{Lease, lease_state};
-use crate::store::list::{
-    LIST_ENTRIES_MAX, ListRequest, Listed, continuation_of, path_of_continuation,
-};
+use crate::store::list::{LIST_ENTRIES_MAX, ListRequest, Listed};
 use crate::store::path::StorePath;
 
 fn entries_max(request: &Request) -> Result<usize> {
@@ -129,7 +127,8 @@ fn echo(xml: &mut XmlText, request: &Request, names: &[&str]) {
 }
 
 /// What `prefix`, `delimiter` and `marker` ask of the namespace.
-fn list_request(request: &Request) -> Result<ListRequest> {
+fn list_request(call: &Call<'_>) -> Result<ListRequest> {
+    let request = call.request;
     let prefix = request.query.get("prefix").unwrap_or("");
     let (directory, name_prefix) = prefix.rsplit_once('/').unwrap_or(("", prefix));
     let recursive = match request
@@ -147,17 +146,7 @@ fn list_request(request: &Request) -> Result<ListRequest> {
             ));
         }
     };
-    let after = match request
-        .query
-        .get("marker")
-        .filter(|marker| !marker.is_empty())
-    {
-        None => None,
-        Some(marker) => Some(path_of_continuation(marker).ok_or_else(|| {
-            StoreError::invalid_query("marker", marker, "It is not one that was given out.")
-        })?),
-    };
-    let from = match request
+    let start = match request
         .query
         .get("startfrom")
         .filter(|start| !start.is_empty())
@@ -166,18 +155,17 @@ fn list_request(request: &Request) -> Result<ListRequest> {
         None => None,
     };
     Ok(ListRequest {
+        from: call.continuation("marker")?.or(start),
         directory: StorePath::parse(directory)?,
         name_prefix: name_prefix.to_owned(),
         recursive,
-        after,
-        from,
         entries_max: entries_max(request)?,
     })
 }
 
 pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
-    let list = list_request(request)?;
+    let list = list_request(call)?;
     let page = match call
         .store
         .list(&request.account, &request.filesystem, &list)
@@ -208,8 +196,8 @@ pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
     }
     let more = page
         .as_ref()
-        .and_then(|page| page.after.as_ref())
-        .map(continuation_of);
+        .and_then(|page| Some((page.filesystem.created_unix_ns, page.next.as_ref()?)))
+        .map(|(created, path)| call.token(created, path));
     xml.close("Blobs")
         .text("NextMarker", more.as_deref().unwrap_or(""))
         .close("EnumerationResults");

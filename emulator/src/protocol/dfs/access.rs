@@ -8,7 +8,6 @@ use crate::protocol::read;
 use crate::protocol::reply::Reply;
 use crate::store::AclUpdate;
 use crate::store::acl::{parse_acl, parse_permissions};
-use crate::store::list::{continuation_of, path_of_continuation};
 
 /// Paths changed by one request at most.
 const RECORDS_MAX: u64 = 2_000;
@@ -109,16 +108,7 @@ pub(super) fn set_recursive(call: &mut Call<'_>) -> Result<Reply> {
             .element("QueryParameterName", "maxRecords")
             .element("QueryParameterValue", &records.to_string()));
     }
-    let token = request
-        .query
-        .get("continuation")
-        .filter(|token| !token.is_empty());
-    let after = match token {
-        None => None,
-        Some(token) => Some(path_of_continuation(token).ok_or_else(|| {
-            StoreError::invalid_query("continuation", token, "It is not one that was given out.")
-        })?),
-    };
+    let from = call.continuation("continuation")?;
     let goes_on = request.query_flag("forceflag")?;
     let path = request.store_path()?;
     let outcome = call.store.change_acl_recursive(
@@ -127,7 +117,7 @@ pub(super) fn set_recursive(call: &mut Call<'_>) -> Result<Reply> {
         &path,
         &update,
         usize::try_from(records).unwrap_or(usize::MAX),
-        after,
+        from,
         goes_on,
     )?;
     let failed: Vec<Value> = outcome
@@ -146,8 +136,6 @@ pub(super) fn set_recursive(call: &mut Call<'_>) -> Result<Reply> {
             "failureCount": failed.len(),
             "failedEntries": failed,
         }));
-    Ok(reply.with_optional(
-        "x-ms-continuation",
-        outcome.after.as_ref().map(continuation_of).as_deref(),
-    ))
+    let next = outcome.next.as_ref().map(|path| call.token(0, path));
+    Ok(reply.with_optional("x-ms-continuation", next.as_deref()))
 }
