@@ -242,6 +242,16 @@ impl Reply {
         self.lease_state(inode.lease.as_ref(), now_unix_ns)
     }
 
+    /// Whether a deletion can be undone, and by which number.
+    pub(crate) fn deletion(self, deletion: Option<u64>) -> Self {
+        match deletion {
+            None => self.with("x-ms-delete-type-permanent", "true"),
+            Some(number) => self
+                .with("x-ms-delete-type-permanent", "false")
+                .with("x-ms-deletion-id", number.to_string()),
+        }
+    }
+
     /// `x-ms-lease-*`.
     pub(crate) fn lease_state(
         mut self,

@@ -367,7 +367,12 @@ impl Core {
     }
 
     /// A name that leads to an expired file is free; what it led to is taken apart.
-    fn unlink_expired(&self, txn: &mut Transaction<'_>, parent: u64, name: &str) -> Result<()> {
+    pub(crate) fn unlink_expired(
+        &self,
+        txn: &mut Transaction<'_>,
+        parent: u64,
+        name: &str,
+    ) -> Result<()> {
         if let Some((id, _)) = self.entry(txn, parent, name)? {
             txn.reclaim(id);
         }

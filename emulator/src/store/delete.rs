@@ -21,6 +21,15 @@ impl Core {
     }
 }
 
+/// What a deletion did.
+#[derive(Clone, Debug)]
+pub struct Deleted {
+    /// What it was.
+    pub inode: Inode,
+    /// The number that an undelete names it by; `None` when it is gone for good.
+    pub deletion: Option<u64>,
+}
+
 impl Store {
     /// Deletes a file or a directory, and gives what it was.
     ///
@@ -33,7 +42,7 @@ impl Store {
         path: &StorePath,
         recursive: bool,
         guard: &Guard,
-    ) -> Result<Inode> {
+    ) -> Result<Deleted> {
         let core = self.core();
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
@@ -52,12 +61,12 @@ impl Store {
             return Err(ErrorCode::PathNotFound.into());
         };
         txn.remove(key::entry(parent, name));
-        txn.reclaim(inode.id);
+        let deletion = core.keep_or_reclaim(&mut txn, account, record.id, path, &inode)?;
         if !inode.is_directory() {
             core.drop_staged(&mut txn, record.id, path)?;
         }
         let batch = txn.commit()?;
         core.acknowledge(batch, false)?;
-        Ok(inode)
+        Ok(Deleted { inode, deletion })
     }
 }

@@ -5,5 +5,6 @@ mod access;
 mod blob;
 mod both;
 mod client;
+mod deleted;
 mod dfs;
 mod listing;

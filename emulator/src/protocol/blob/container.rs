@@ -23,6 +23,7 @@ pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply>
         (&Method::GET | &Method::HEAD, Some("acl")) => get_acl(call),
         (&Method::PUT, Some("acl")) => set_acl(call),
         (&Method::GET, Some("list")) => list::blobs(call),
+        (&Method::PUT, Some("undelete")) => undelete(call),
         (&Method::POST, Some("batch")) => batch::submit(call),
         (_, Some(comp)) => Err(not_done(comp)),
         _ => Err(ErrorCode::UnsupportedHttpVerb.into()),
@@ -79,6 +80,16 @@ fn delete(call: &mut Call<'_>) -> Result<Reply> {
     call.store
         .delete_filesystem_with(&request.account, &request.filesystem, &guard(request)?)?;
     Ok(Reply::new(202))
+}
+
+fn undelete(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let name = request.required_header("x-ms-deleted-container-name")?;
+    let version = request.required_header("x-ms-deleted-container-version")?;
+    let record =
+        call.store
+            .undelete_filesystem(&request.account, &request.filesystem, name, version)?;
+    Ok(Reply::new(201).version(record.etag, record.modified_unix_ns))
 }
 
 fn set_metadata(call: &mut Call<'_>) -> Result<Reply> {

@@ -5,6 +5,7 @@ use crate::protocol::blob::xml::XmlText;
 use crate::protocol::common::{Call, http_date};
 use crate::protocol::reply::{Reply, escape};
 use crate::protocol::request::Request;
+use crate::store::deleted::DeletedFilesystem;
 use crate::store::inode::{Inode, Origin, Properties, etag_text};
 use crate::store::lease::{Lease, lease_state};
 use crate::store::list::{LIST_ENTRIES_MAX, ListRequest, Listed};
@@ -104,10 +105,37 @@ pub(super) fn containers(call: &Call<'_>) -> Result<Reply> {
         }
         xml.close("Container");
     }
+    if includes(request, "deleted") && more.is_none() {
+        for deleted in call.store.list_deleted_filesystems(&request.account)? {
+            if deleted.name.starts_with(prefix) {
+                deleted_container(&mut xml, &deleted);
+            }
+        }
+    }
     xml.close("Containers")
         .text("NextMarker", more.as_deref().unwrap_or(""))
         .close("EnumerationResults");
     Ok(Reply::new(200).xml(&xml.finish()))
+}
+
+fn deleted_container(xml: &mut XmlText, deleted: &DeletedFilesystem) {
+    xml.open("Container")
+        .text("Name", &deleted.name)
+        .text("Deleted", "true")
+        .text("Version", &deleted.version)
+        .open("Properties")
+        .text("Last-Modified", &http_date(deleted.record.modified_unix_ns))
+        .text("Etag", &etag_text(deleted.record.etag))
+        .text("LeaseStatus", "unlocked")
+        .text("LeaseState", "expired")
+        .text("DefaultEncryptionScope", "$account-encryption-key")
+        .text("DenyEncryptionScopeOverride", "false")
+        .text("HasImmutabilityPolicy", "false")
+        .text("HasLegalHold", "false")
+        .text("DeletedTime", &http_date(deleted.deleted_unix_ns))
+        .text("RemainingRetentionDays", &deleted.days_left.to_string())
+        .close("Properties")
+        .close("Container");
 }
 
 /// Repeats parameters of the request.
@@ -163,17 +191,8 @@ fn list_request(call: &Call<'_>) -> Result<ListRequest> {
     })
 }
 
-pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
-    let request = call.request;
-    let list = list_request(call)?;
-    let page = match call
-        .store
-        .list(&request.account, &request.filesystem, &list)
-    {
-        // A prefix that nothing has is no error.
-        Err(error) if error.is(ErrorCode::PathNotFound) => None,
-        found => Some(found?),
-    };
+/// The head of a list of blobs.
+fn begin(request: &Request) -> XmlText {
     let mut xml = XmlText::default();
     let endpoint = format!("{}/", request.endpoint);
     xml.open_with(
@@ -189,6 +208,67 @@ pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
         &["prefix", "marker", "maxresults", "delimiter"],
     );
     xml.open("Blobs");
+    xml
+}
+
+/// `showonly=deleted`: what can be restored, in one page.
+fn deleted(call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let mut xml = begin(request);
+    let prefix = request.query.get("prefix").unwrap_or("");
+    let now = call.store.now_unix_ns();
+    for deleted in call
+        .store
+        .list_deleted(&request.account, &request.filesystem)?
+    {
+        let path = deleted.path.to_string();
+        if !path.starts_with(prefix) {
+            continue;
+        }
+        let element = match deleted.inode.is_directory() {
+            true => "BlobPrefix",
+            false => "Blob",
+        };
+        xml.open(element);
+        name(&mut xml, &path);
+        xml.text("Deleted", "true")
+            .text("DeletionId", &deleted.deletion.to_string())
+            .open("Properties");
+        properties(&mut xml, &deleted.inode, now);
+        xml.text("DeletedTime", &http_date(deleted.deleted_unix_ns))
+            .text("RemainingRetentionDays", &deleted.days_left.to_string())
+            .close("Properties")
+            .close(element);
+    }
+    xml.close("Blobs")
+        .text("NextMarker", "")
+        .close("EnumerationResults");
+    Ok(Reply::new(200).xml(&xml.finish()))
+}
+
+pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    match request.query.get("showonly") {
+        None | Some("") => {}
+        Some("deleted") => return deleted(call),
+        Some(other) => {
+            return Err(StoreError::invalid_query(
+                "showonly",
+                other,
+                "It must be deleted.",
+            ));
+        }
+    }
+    let list = list_request(call)?;
+    let page = match call
+        .store
+        .list(&request.account, &request.filesystem, &list)
+    {
+        // A prefix that nothing has is no error.
+        Err(error) if error.is(ErrorCode::PathNotFound) => None,
+        found => Some(found?),
+    };
+    let mut xml = begin(request);
     let now = call.store.now_unix_ns();
     for listed in page.iter().flat_map(|page| &page.entries) {
         let is_prefix = !list.recursive && listed.inode.is_directory();

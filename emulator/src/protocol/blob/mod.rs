@@ -6,6 +6,7 @@ mod block;
 mod container;
 mod copy;
 mod list;
+mod properties;
 mod service;
 mod tags;
 mod upload;
@@ -64,6 +65,7 @@ fn path(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
         (&Method::PUT, Some("metadata")) => attributes::set_metadata(call),
         (&Method::PUT, Some("properties")) => attributes::set_headers(call),
         (&Method::PUT, Some("lease")) => attributes::lease(call),
+        (&Method::PUT, Some("undelete")) => attributes::undelete(call),
         (&Method::PUT, Some("tier")) => attributes::set_tier(call),
         (&Method::PUT, Some("expiry")) => attributes::set_expiry(call),
         (&Method::PUT, Some("tags")) => tags::set(call),

@@ -4,7 +4,7 @@ use http::Method;
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::blob::xml::XmlText;
-use crate::protocol::blob::{batch, list, not_done};
+use crate::protocol::blob::{batch, list, not_done, properties};
 use crate::protocol::common::Call;
 use crate::protocol::reply::Reply;
 
@@ -15,7 +15,8 @@ pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply>
     }
     match (&request.method, comp) {
         (&Method::GET, Some("list")) => list::containers(call),
-        (&Method::GET, Some("properties")) => Ok(properties()),
+        (&Method::GET, Some("properties")) => properties::get(call),
+        (&Method::PUT, Some("properties")) => properties::set(call),
         (&Method::GET, Some("stats")) => Ok(stats()),
         (&Method::POST, Some("batch")) => batch::submit(call),
         (&Method::POST, Some("userdelegationkey")) => Err(StoreError::with_message(
@@ -33,39 +34,6 @@ pub(super) fn account_information() -> Reply {
         .with("x-ms-sku-name", "Standard_LRS")
         .with("x-ms-account-kind", "StorageV2")
         .with("x-ms-is-hns-enabled", "true")
-}
-
-/// The settings that the emulator has, all of which are off.
-fn properties() -> Reply {
-    let mut xml = XmlText::default();
-    xml.open("StorageServiceProperties");
-    xml.open("Logging")
-        .text("Version", "1.0")
-        .text("Delete", "false")
-        .text("Read", "false")
-        .text("Write", "false");
-    xml.open("RetentionPolicy")
-        .text("Enabled", "false")
-        .close("RetentionPolicy")
-        .close("Logging");
-    for metrics in ["HourMetrics", "MinuteMetrics"] {
-        xml.open(metrics)
-            .text("Version", "1.0")
-            .text("Enabled", "false");
-        xml.open("RetentionPolicy")
-            .text("Enabled", "false")
-            .close("RetentionPolicy")
-            .close(metrics);
-    }
-    xml.text("Cors", "");
-    xml.open("DeleteRetentionPolicy")
-        .text("Enabled", "false")
-        .close("DeleteRetentionPolicy");
-    xml.open("StaticWebsite")
-        .text("Enabled", "false")
-        .close("StaticWebsite");
-    xml.close("StorageServiceProperties");
-    Reply::new(200).xml(&xml.finish())
 }
 
 fn stats() -> Reply {

@@ -155,15 +155,17 @@ pub(super) fn rename(call: &mut Call<'_>) -> Result<Reply> {
 pub(super) fn delete(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     let recursive = request.query_flag("recursive")?;
+    // A deletion is one step whatever is below, so it never needs another page.
+    request.query_flag("paginated")?;
     let path = request.store_path()?;
-    call.store.delete(
+    let deleted = call.store.delete(
         &request.account,
         &request.filesystem,
         &path,
         recursive,
         &guard(request)?,
     )?;
-    Ok(Reply::new(200).with("x-ms-delete-type-permanent", "true"))
+    Ok(Reply::new(200).deletion(deleted.deletion))
 }
 
 pub(super) fn lease(call: &mut Call<'_>) -> Result<Reply> {
