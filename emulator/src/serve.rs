@@ -19,6 +19,7 @@ use crate::protocol::auth;
 use crate::protocol::body::RequestBody;
 use crate::protocol::reply::{Reply, ReplyBody, error_reply};
 use crate::protocol::request::{Arrival, Face, Request};
+use crate::protocol::structured::{Encoder, SEGMENT_BYTES};
 use crate::store::Store;
 use crate::store::content::ContentReader;
 
@@ -132,6 +133,11 @@ fn respond(mut reply: Reply, request: &Request) -> Response<AnswerBody> {
                 stream(reader, offset, length)
             }
         }
+        ReplyBody::Structured {
+            reader,
+            offset,
+            length,
+        } => stream_structured(reader, offset, length),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -162,6 +168,29 @@ fn stream(mut reader: Box<ContentReader>, offset: u64, length: u64) -> AnswerBod
             if sender.blocking_send(chunk).is_err() {
                 return;
             }
+        }
+    });
+    FileBody(receiver).boxed()
+}
+
+/// Sends a file in segments, as [`stream`].
+fn stream_structured(mut reader: Box<ContentReader>, offset: u64, length: u64) -> AnswerBody {
+    let (sender, receiver) = mpsc::channel::<io::Result<Frame<Bytes>>>(CHUNKS_WAITING);
+    tokio::task::spawn_blocking(move || {
+        let send = |bytes: Vec<u8>| sender.blocking_send(Ok(Frame::data(bytes.into()))).is_ok();
+        let mut work = || -> Result<bool> {
+            let mut encoder = Encoder::new(length)?;
+            let mut sent = send(encoder.header());
+            for from in (0..length).step_by(SEGMENT_BYTES as usize) {
+                let here = SEGMENT_BYTES.min(length - from);
+                sent = sent && send(encoder.segment(&reader.read_range(offset + from, here)?));
+            }
+            Ok(sent && send(encoder.trailer()))
+        };
+        if let Err(error) = work() {
+            tracing::error!(%error, "an answer was cut off");
+            // Nobody listens when this fails.
+            let _ = sender.blocking_send(Err(io::Error::other(error)));
         }
     });
     FileBody(receiver).boxed()

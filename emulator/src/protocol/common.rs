@@ -226,6 +226,9 @@ impl Reply {
         if !inode.tags.is_empty() {
             self.set("x-ms-tag-count", inode.tags.len().to_string());
         }
+        if let Some(context) = &inode.encryption_context {
+            self.set("x-ms-encryption-context", context);
+        }
         if let Some(expires) = inode.expires_unix_ns {
             self.set("x-ms-expiry-time", http_date(expires));
         }

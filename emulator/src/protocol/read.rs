@@ -8,7 +8,9 @@ use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::common::{Call, conditions};
 use crate::protocol::reply::{Reply, ReplyBody};
 use crate::protocol::request::Request;
+use crate::protocol::structured;
 use crate::store::condition::ConditionUse;
+use crate::store::content::ContentReader;
 use crate::store::inode::Inode;
 use crate::store::lease;
 
@@ -72,12 +74,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let reply = Reply::new(200).attributes(&inode, call.store.now_unix_ns());
     let Span::Part { first, last } = span(request, inode.length)? else {
         let length = inode.length;
-        let body = ReplyBody::File {
-            reader: Box::new(reader),
-            offset: 0,
-            length,
-        };
-        return Ok(Reply { body, ..reply });
+        return with_content(request, reply, reader, 0, length);
     };
     let length = last - first + 1;
     let mut reply = reply.with(
@@ -100,10 +97,34 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
         let bytes = reader.read_range(first, length)?;
         reply.set("content-md5", STANDARD.encode(md5::Md5::digest(&bytes)));
     }
-    reply.body = ReplyBody::File {
-        reader: Box::new(reader),
-        offset: first,
-        length,
+    with_content(request, reply, reader, first, length)
+}
+
+/// Puts a range of the file into the answer, in the form that the request wants.
+fn with_content(
+    request: &Request,
+    mut reply: Reply,
+    reader: ContentReader,
+    offset: u64,
+    length: u64,
+) -> Result<Reply> {
+    let reader = Box::new(reader);
+    reply.body = match structured::is_wanted(request)? {
+        false => ReplyBody::File {
+            reader,
+            offset,
+            length,
+        },
+        true => {
+            structured::Encoder::new(length)?;
+            reply.set("x-ms-structured-body", structured::FORM);
+            reply.set("x-ms-structured-content-length", length.to_string());
+            ReplyBody::Structured {
+                reader,
+                offset,
+                length,
+            }
+        }
     };
     Ok(reply)
 }

@@ -91,6 +91,8 @@ pub struct CreateRequest {
     pub copy: Option<CopyState>,
     /// Access tier.
     pub tier: Option<String>,
+    /// What a client that encrypts by itself notes with the file.
+    pub encryption_context: Option<String>,
 }
 
 impl CreateRequest {
@@ -115,6 +117,7 @@ impl CreateRequest {
             breaks_lease: false,
             copy: None,
             tier: None,
+            encryption_context: None,
         }
     }
 }
@@ -165,6 +168,7 @@ impl Core {
             tags: std::collections::BTreeMap::new(),
             copy: None,
             tier: None,
+            encryption_context: None,
             appended_blocks: 0,
         }
     }
@@ -260,6 +264,7 @@ impl Core {
         inode.tags = request.tags.clone();
         inode.copy = request.copy.clone();
         inode.tier = request.tier.clone();
+        inode.encryption_context = request.encryption_context.clone();
         inode.expires_unix_ns = request
             .expiry
             .and_then(|expiry| expiry.resolve(inode.created_unix_ns, self.now_unix_ns()));

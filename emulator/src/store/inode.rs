@@ -141,6 +141,9 @@ pub struct Inode {
     /// Access tier that a client set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
+    /// What a client that encrypts by itself notes with the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption_context: Option<String>,
     /// How many blocks were appended to an append blob.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub appended_blocks: u32,

@@ -8,3 +8,4 @@ mod client;
 mod deleted;
 mod dfs;
 mod listing;
+mod structured;

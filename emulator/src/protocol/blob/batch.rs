@@ -127,7 +127,7 @@ fn reply_text(mut reply: Reply) -> String {
     let mut text = format!("HTTP/1.1 {} {}\r\n", reply.status, reason.unwrap_or(""));
     let body = match std::mem::replace(&mut reply.body, ReplyBody::Empty) {
         ReplyBody::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        ReplyBody::Empty | ReplyBody::File { .. } => String::new(),
+        ReplyBody::Empty | ReplyBody::File { .. } | ReplyBody::Structured { .. } => String::new(),
     };
     for (name, value) in &reply.headers {
         text.push_str(&format!(

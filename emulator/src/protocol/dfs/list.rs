@@ -59,6 +59,9 @@ fn entry(listed: &Listed) -> Value {
     if let Some(expires) = inode.expires_unix_ns {
         put("expiryTime", filetime(expires));
     }
+    if let Some(context) = &inode.encryption_context {
+        put("EncryptionContext", context.clone());
+    }
     put("group", inode.access.group.clone());
     if inode.is_directory() {
         put("isDirectory", "true".to_owned());

@@ -47,6 +47,9 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Reply> {
         let id = checked_id("x-ms-proposed-lease-id", id)?;
         create.lease = Some((id, lease_duration(request)?));
     }
+    create.encryption_context = request
+        .header("x-ms-encryption-context")?
+        .map(str::to_owned);
     create.expiry = expiry(request)?;
     if create.expiry.is_some() && kind == NodeKind::Directory {
         return Err(ErrorCode::ResourceTypeMismatch.into());
