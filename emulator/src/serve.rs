@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol;
-use crate::protocol::auth;
+use crate::protocol::auth::{self, identity};
 use crate::protocol::body::RequestBody;
 use crate::protocol::reply::{Reply, ReplyBody, error_reply};
 use crate::protocol::request::{Arrival, Face, Request};
@@ -28,6 +28,13 @@ const CHUNKS_WAITING: usize = 8;
 /// An answer up to this size is sent at once.
 const WHOLE_ANSWER_MAX_BYTES: u64 = 256 * 1024;
 
+/// What a port is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Port {
+    pub face: Face,
+    pub takes_identities: bool,
+}
+
 type AnswerBody = BoxBody<Bytes, io::Error>;
 
 /// Answers a request. What fails is an answer too.
@@ -35,7 +42,7 @@ pub(crate) async fn answer(
     store: Store,
     incoming: hyper::Request<Incoming>,
     client_ip: IpAddr,
-    port_face: Face,
+    port: Port,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (head, body) = incoming.into_parts();
     let arrival = Arrival {
@@ -43,16 +50,18 @@ pub(crate) async fn answer(
         raw_path: head.uri.path().to_owned(),
         raw_query: head.uri.query().unwrap_or("").to_owned(),
         headers: head.headers,
-        port_face,
+        port_face: port.face,
         client_ip,
     };
-    let request = Request::new(arrival, |name| store.account(name).is_some());
+    let mut request = Request::new(arrival, |name| store.account(name).is_some());
     let source = match body.is_end_stream() {
         true => RequestBody::empty(),
         false => feed(body),
     };
     let work = tokio::task::spawn_blocking(move || {
-        let reply = carry_out(&store, &request, source).finish(&request);
+        let identified = identity::principal(&request, port.takes_identities)
+            .map(|principal| request.principal = principal);
+        let reply = carry_out(&store, &request, identified, source).finish(&request);
         respond(reply, &request)
     });
     Ok(work.await.unwrap_or_else(|error| {
@@ -65,8 +74,13 @@ pub(crate) async fn answer(
 
 /// Carries out a request, and reads its body to the end even when nobody wanted it: the client may read the answer
 /// only after it has sent all.
-fn carry_out(store: &Store, request: &Request, mut body: RequestBody) -> Reply {
-    let reply = try_carry_out(store, request, &mut body);
+fn carry_out(
+    store: &Store,
+    request: &Request,
+    identified: Result<()>,
+    mut body: RequestBody,
+) -> Reply {
+    let reply = identified.and_then(|()| try_carry_out(store, request, &mut body));
     body.drain();
     reply.unwrap_or_else(|error| error_reply(&error, request))
 }

@@ -70,6 +70,7 @@ pub(crate) fn guard(request: &Request) -> Result<Guard> {
     Ok(Guard {
         conditions: conditions(request, "")?,
         lease_id: request.header("x-ms-lease-id")?.map(str::to_owned),
+        principal: request.principal.clone(),
     })
 }
 

@@ -66,9 +66,12 @@ fn check(call: &Call<'_>, inode: &Inode) -> Result<()> {
 pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
     let path = request.store_path()?;
-    let (node, mut reader) = call
-        .store
-        .open_node(&request.account, &request.filesystem, &path)?;
+    let (node, mut reader) = call.store.open_node(
+        &request.principal,
+        &request.account,
+        &request.filesystem,
+        &path,
+    )?;
     let inode = node.inode;
     check(call, &inode)?;
     let reply = Reply::new(200).attributes(&inode, call.store.now_unix_ns());
@@ -135,7 +138,12 @@ pub(super) fn head(call: &Call<'_>) -> Result<Reply> {
     let path = request.store_path()?;
     let inode = call
         .store
-        .node(&request.account, &request.filesystem, &path)?
+        .node_as(
+            &request.principal,
+            &request.account,
+            &request.filesystem,
+            &path,
+        )?
         .inode;
     check(call, &inode)?;
     let reply = Reply::new(200).attributes(&inode, call.store.now_unix_ns());

@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::query::Query;
 use crate::protocol::route;
+use crate::store::authorize::Principal;
 use crate::store::path::StorePath;
 
 /// Spoken when a request does not say.
@@ -44,7 +45,9 @@ pub(crate) struct Request {
     pub client_request_id: Option<String>,
     /// Where the server was reached, for URLs in answers: `http://127.0.0.1:10000/devstoreaccount1`.
     pub endpoint: String,
-    /// Who is asking.
+    /// Who is asking, for access control.
+    pub principal: Principal,
+    /// From where.
     pub client_ip: std::net::IpAddr,
 }
 
@@ -96,6 +99,7 @@ impl Request {
             endpoint: place.endpoint,
             query,
             headers,
+            principal: Principal::Superuser,
             client_ip,
         }
     }

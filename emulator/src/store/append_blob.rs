@@ -38,6 +38,7 @@ impl Store {
         let mut node = core
             .find(&txn, record.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
+        core.check_change(&txn, &guard.principal, record.root, path, &node.inode)?;
         if node.inode.origin != Origin::AppendBlob {
             return Err(ErrorCode::InvalidBlobType.into());
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{ErrorCode, Result};
 use crate::store::Store;
 use crate::store::acl::{AccessControl, AclEntry, UMASK_DEFAULT};
+use crate::store::authorize::Principal;
 use crate::store::condition::ConditionUse;
 use crate::store::content::{CommittedBlock, Content};
 use crate::store::core::{Core, View};
@@ -187,6 +188,7 @@ impl Core {
         txn: &mut Transaction<'_>,
         root: u64,
         segments: &[String],
+        principal: &Principal,
     ) -> Result<u64> {
         let mut current = root;
         for segment in segments {
@@ -194,13 +196,14 @@ impl Core {
                 Some((id, NodeKind::Directory)) => id,
                 Some((_, NodeKind::File)) => return Err(ErrorCode::PathConflict.into()),
                 None => {
-                    let access = self.default_access(
+                    let mut access = self.default_access(
                         txn,
                         current,
                         NodeKind::Directory,
                         None,
                         UMASK_DEFAULT,
                     )?;
+                    self.give(txn, &mut access, current, principal)?;
                     let inode = self.new_inode(NodeKind::Directory, Origin::Dfs, access);
                     txn.put_inode(None, &inode, empty_content())?;
                     txn.link(current, segment, inode.id, NodeKind::Directory);
@@ -209,6 +212,21 @@ impl Core {
             };
         }
         Ok(current)
+    }
+
+    /// Makes the principal the owner of something new in a directory; its group is the directory's.
+    fn give(
+        &self,
+        view: &impl View,
+        access: &mut AccessControl,
+        directory: u64,
+        principal: &Principal,
+    ) -> Result<()> {
+        if let Principal::User { id, .. } = principal {
+            access.owner.clone_from(id);
+            access.group = self.node(view, directory)?.inode.access.group;
+        }
+        Ok(())
     }
 
     /// Permissions of a new child: the parent's default list, or the mode after the umask.
@@ -255,8 +273,21 @@ impl Core {
             return Err(ErrorCode::PathConflict.into());
         };
         let existing = self.find(txn, filesystem.root, path)?;
+        let principal = &request.guard.principal;
+        match &existing {
+            None => self.check_may_add(txn, principal, filesystem.root, parents)?,
+            Some(node) => {
+                self.check_change(txn, principal, filesystem.root, path, &node.inode)?;
+                if request.acl.is_some() || request.permissions.is_some() {
+                    principal.check_access_change(&node.inode.access, None, None)?;
+                }
+            }
+        }
+        if request.owner.is_some() || request.group.is_some() {
+            principal.must_be_superuser()?;
+        }
         self.check_create(request, existing.as_ref())?;
-        let parent = self.ensure_directories(txn, filesystem.root, parents)?;
+        let parent = self.ensure_directories(txn, filesystem.root, parents, principal)?;
         let mut inode = self.created_inode(txn, parent, request, existing.as_ref())?;
         inode.length = prepared.length;
         inode.headers = request.headers.clone();
@@ -342,6 +373,15 @@ impl Core {
         )?;
         if let Some(entries) = &request.acl {
             access.replace(entries.clone())?;
+        }
+        match existing {
+            None => self.give(txn, &mut access, parent, &request.guard.principal)?,
+            // What is replaced keeps its owner unless the superuser replaces it.
+            Some(existing) if !request.guard.principal.is_superuser() => {
+                access.owner.clone_from(&existing.inode.access.owner);
+                access.group.clone_from(&existing.inode.access.group);
+            }
+            Some(_) => {}
         }
         if let (Some(existing), true) = (existing, request.keeps_access) {
             access = existing.inode.access.clone();

@@ -52,8 +52,13 @@ impl Store {
         let Some((parents, name)) = path.split() else {
             return Err(ErrorCode::ResourceTypeMismatch.into());
         };
+        let principal = &guard.principal;
+        core.check_may_take(&txn, principal, record.root, parents, &node.inode)?;
         guard.check_write(core, &node.inode, ConditionUse::Write)?;
         let inode = node.inode;
+        if inode.is_directory() && recursive {
+            core.check_may_empty(&txn, principal, &inode)?;
+        }
         if inode.is_directory() && !recursive && !core.is_empty_directory(inode.id)? {
             return Err(ErrorCode::DirectoryNotEmpty.into());
         }

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::authorize::Principal;
 use crate::store::core::{Core, TICKS_TO_1970};
 use crate::store::inode::{Filesystem, Inode, NodeKind};
 use crate::store::path::StorePath;
@@ -240,6 +241,7 @@ impl Store {
         filesystem: &str,
         path: &StorePath,
         deletion: Option<u64>,
+        principal: &Principal,
     ) -> Result<Inode> {
         let core = self.core();
         let mut txn = core.write()?;
@@ -254,10 +256,11 @@ impl Store {
         });
         let (key, deleted) = chosen.ok_or(ErrorCode::PathNotFound)?;
         let (parents, name) = path.split().ok_or(ErrorCode::PathNotFound)?;
+        core.check_may_add(&txn, principal, record.root, parents)?;
         if core.find(&txn, record.root, path)?.is_some() {
             return Err(ErrorCode::PathAlreadyExists.into());
         }
-        let parent = core.ensure_directories(&mut txn, record.root, parents)?;
+        let parent = core.ensure_directories(&mut txn, record.root, parents, principal)?;
         core.unlink_expired(&mut txn, parent, name)?;
         txn.link(parent, name, deleted.inode, deleted.kind);
         txn.remove(key);

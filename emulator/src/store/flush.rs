@@ -284,6 +284,7 @@ impl Store {
         if node.inode.is_directory() {
             return Err(ErrorCode::ResourceTypeMismatch.into());
         }
+        core.check_change(&txn, &guard.principal, record.root, path, &node.inode)?;
         let changed = lease_before(core, &mut node.inode, guard, lease)?;
         if changed {
             txn.put_inode(Some(&node.record), &node.inode, node.record.content.clone())?;
@@ -320,6 +321,8 @@ impl Store {
                 let node = core
                     .find(&view, record.root, path)?
                     .ok_or(ErrorCode::PathNotFound)?;
+                let principal = &request.guard.principal;
+                core.check_change(&view, principal, record.root, path, &node.inode)?;
                 let waiting = core.waiting(&key::uncommitted_of(node.inode.id))?;
                 (node, waiting)
             };

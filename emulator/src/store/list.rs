@@ -3,6 +3,7 @@
 use std::ops::Bound;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::authorize::{EXECUTE, Principal, READ};
 use crate::store::core::{Core, View};
 use crate::store::inode::{Filesystem, Inode, NodeKind};
 use crate::store::path::StorePath;
@@ -119,13 +120,34 @@ impl Store {
     /// # Errors
     /// `FilesystemNotFound`; `PathNotFound` when the directory is not there or is a file.
     pub fn list(&self, account: &str, filesystem: &str, request: &ListRequest) -> Result<ListPage> {
+        self.list_as(&Principal::Superuser, account, filesystem, request)
+    }
+
+    /// As [`Store::list`], for somebody who must be allowed to read the directory. One below that may not be read is
+    /// listed, and not gone into.
+    ///
+    /// # Errors
+    /// `AuthorizationPermissionMismatch` beside those of [`Store::list`].
+    pub fn list_as(
+        &self,
+        principal: &Principal,
+        account: &str,
+        filesystem: &str,
+        request: &ListRequest,
+    ) -> Result<ListPage> {
         let core = self.core();
         let view = core.read();
         let record = core.filesystem(&view, account, filesystem)?;
-        let found = core.walk(&view, record.root, request.directory.segments())?;
+        let way = request.directory.segments();
+        core.check_way(&view, principal, record.root, way)?;
+        let found = core.walk(&view, record.root, way)?;
         let Some((directory, NodeKind::Directory)) = found else {
             return Err(ErrorCode::PathNotFound.into());
         };
+        if !principal.is_superuser() {
+            let inode = core.node(&view, directory)?.inode;
+            core.check_access(principal, &inode, READ | EXECUTE)?;
+        }
         let within = |place: &&StorePath| place.starts_with(&request.directory);
         let mut levels = match request.from.as_ref().filter(within) {
             Some(from) => core.levels_from(&view, directory, request, from)?,
@@ -175,7 +197,8 @@ impl Store {
                 page.next = Some(path);
                 break;
             }
-            if request.recursive && kind == NodeKind::Directory {
+            let goes_in = request.recursive && kind == NodeKind::Directory;
+            if goes_in && principal.may(&inode.access, READ | EXECUTE) {
                 levels.push(core.level(id, path.clone(), "", None));
             }
             page.entries.push(Listed { path, inode });

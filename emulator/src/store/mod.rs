@@ -5,6 +5,7 @@
 
 pub mod acl;
 mod append_blob;
+pub mod authorize;
 pub mod block;
 pub mod condition;
 pub mod content;
@@ -33,6 +34,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+pub use authorize::Principal;
 pub use block::{BLOCKS_MAX, BlockChoice, BlockInfo, BlockList};
 pub use create::{CreateRequest, Expiry};
 pub use delete::Deleted;

@@ -142,3 +142,22 @@ fn what_is_no_request_of_the_service_is_answered_and_ends_nothing() {
     lake.dfs("HEAD", "/raw?resource=filesystem", &[], b"")
         .expect(200);
 }
+
+#[test]
+fn an_emulator_is_started_by_one_call_and_ends_when_it_is_dropped() {
+    let emulator = lakestage_emulator::Emulator::start().unwrap();
+    let url: http::Uri = emulator.dfs_url().parse().unwrap();
+    let address = url.authority().unwrap().to_string();
+    assert!(std::net::TcpStream::connect(&address).is_ok());
+    emulator
+        .store()
+        .create_file_system("devstoreaccount1", "raw")
+        .unwrap();
+    assert!(
+        emulator
+            .connection_string()
+            .contains("AccountName=devstoreaccount1;AccountKey=Eby8")
+    );
+    drop(emulator);
+    assert!(std::net::TcpStream::connect(&address).is_err());
+}

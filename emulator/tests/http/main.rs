@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod authorize;
 mod blob;
 mod both;
 mod client;

@@ -1,6 +1,7 @@
 //! Who may ask: a shared key or a shared access signature.
 
 mod account_sas;
+pub(crate) mod identity;
 mod sas;
 mod shared_key;
 

@@ -2,7 +2,7 @@
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::common::{
-    Call, conditions, content_headers, guard, http_date, lease_action, lease_status, metadata,
+    Call, content_headers, guard, http_date, lease_action, lease_status, metadata,
 };
 use crate::protocol::dfs::expiry;
 use crate::protocol::query::Query;
@@ -74,7 +74,7 @@ pub(super) fn lease(call: &mut Call<'_>) -> Result<Reply> {
         &request.filesystem,
         &path,
         &action,
-        &conditions(request, "")?,
+        &guard(request)?,
     )?;
     let mut reply = Reply::new(lease_status(&action)).version_of(&inode);
     if let Some(id) = &outcome.id {
@@ -133,9 +133,13 @@ pub(super) fn undelete(call: &mut Call<'_>) -> Result<Reply> {
             (StorePath::parse(&decode(path))?, Some(id))
         }
     };
-    let inode = call
-        .store
-        .undelete(&request.account, &request.filesystem, &path, deletion)?;
+    let inode = call.store.undelete(
+        &request.account,
+        &request.filesystem,
+        &path,
+        deletion,
+        &request.principal,
+    )?;
     let kind = if inode.is_directory() {
         "directory"
     } else {

@@ -214,6 +214,7 @@ fn begin(request: &Request) -> XmlText {
 /// `showonly=deleted`: what can be restored, in one page.
 fn deleted(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.principal.must_be_superuser()?;
     let mut xml = begin(request);
     let prefix = request.query.get("prefix").unwrap_or("");
     let now = call.store.now_unix_ns();
@@ -260,10 +261,12 @@ pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
         }
     }
     let list = list_request(call)?;
-    let page = match call
-        .store
-        .list(&request.account, &request.filesystem, &list)
-    {
+    let page = match call.store.list_as(
+        &request.principal,
+        &request.account,
+        &request.filesystem,
+        &list,
+    ) {
         // A prefix that nothing has is no error.
         Err(error) if error.is(ErrorCode::PathNotFound) => None,
         found => Some(found?),

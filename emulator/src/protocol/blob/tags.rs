@@ -74,7 +74,8 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
     let inode = call
         .store
-        .node(
+        .node_as(
+            &request.principal,
             &request.account,
             &request.filesystem,
             &request.store_path()?,

@@ -17,7 +17,8 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let reply = read::head(call)?;
     let inode = call
         .store
-        .node(
+        .node_as(
+            &request.principal,
             &request.account,
             &request.filesystem,
             &request.store_path()?,
@@ -28,23 +29,31 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
         .with("content-length", "0"))
 }
 
-/// A shared key may do everything, so the answer is whether the path is there and the question well formed.
+/// Whether the principal may do what it asks for with the path.
 pub(super) fn check(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
     let wanted = request.required_query("fsaction")?;
-    if wanted.len() > 3 || !wanted.chars().all(|c| "rwx-".contains(c)) {
-        return Err(StoreError::invalid_query(
-            "fsAction",
-            wanted,
-            "It must be of the form rwx.",
-        ));
+    let wrong = || StoreError::invalid_query("fsAction", wanted, "It must be of the form rwx.");
+    if wanted.len() != 3 {
+        return Err(wrong());
     }
-    call.store.node(
-        &request.account,
-        &request.filesystem,
-        &request.store_path()?,
-    )?;
-    Ok(Reply::new(200))
+    let mut bits = 0;
+    for (letter, (bit, known)) in wanted.chars().zip([(4, 'r'), (2, 'w'), (1, 'x')]) {
+        match letter {
+            '-' => {}
+            letter if letter == known => bits |= bit,
+            _ => return Err(wrong()),
+        }
+    }
+    let path = request.store_path()?;
+    let principal = &request.principal;
+    let node = call
+        .store
+        .node_as(principal, &request.account, &request.filesystem, &path)?;
+    match principal.may(&node.inode.access, bits) {
+        true => Ok(Reply::new(200)),
+        false => Err(ErrorCode::AuthorizationPermissionMismatch.into()),
+    }
 }
 
 pub(super) fn set(call: &mut Call<'_>) -> Result<Reply> {
@@ -59,13 +68,17 @@ pub(super) fn set(call: &mut Call<'_>) -> Result<Reply> {
     let owner = request.header("x-ms-owner")?.map(str::to_owned);
     let group = request.header("x-ms-group")?.map(str::to_owned);
     let path = request.store_path()?;
-    let changed = call.store.change(
+    let changed = call.store.change_access(
         &request.account,
         &request.filesystem,
         &path,
         &guard(request)?,
-        true,
         |inode| {
+            request.principal.check_access_change(
+                &inode.access,
+                owner.as_deref(),
+                group.as_deref(),
+            )?;
             if let Some(mode) = mode {
                 inode.access.set_mode(mode);
             }
@@ -112,6 +125,7 @@ pub(super) fn set_recursive(call: &mut Call<'_>) -> Result<Reply> {
     let goes_on = request.query_flag("forceflag")?;
     let path = request.store_path()?;
     let outcome = call.store.change_acl_recursive(
+        &request.principal,
         &request.account,
         &request.filesystem,
         &path,

@@ -35,9 +35,12 @@ pub(super) fn paths(call: &Call<'_>) -> Result<Reply> {
         entries_max: entries_max(call)?,
         ..ListRequest::default()
     };
-    let page = call
-        .store
-        .list(&request.account, &request.filesystem, &list)?;
+    let page = call.store.list_as(
+        &request.principal,
+        &request.account,
+        &request.filesystem,
+        &list,
+    )?;
     let paths: Vec<Value> = page.entries.iter().map(entry).collect();
     let reply = Reply::new(200)
         .json(&json!({ "paths": paths }))

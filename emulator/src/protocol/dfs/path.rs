@@ -180,7 +180,7 @@ pub(super) fn lease(call: &mut Call<'_>) -> Result<Reply> {
         &request.filesystem,
         &path,
         &action,
-        &conditions(request, "")?,
+        &guard(request)?,
     )?;
     let mut reply = Reply::new(lease_status(&action)).version_of(&inode);
     if let Some(id) = &outcome.id {
