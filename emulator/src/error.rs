@@ -68,6 +68,7 @@ codes! {
     Md5Mismatch 400 "Md5Mismatch" "The MD5 value specified in the request did not match with the MD5 value calculated by the server.";
     Crc64Mismatch 400 "Crc64Mismatch" "The CRC64 value specified in the request did not match with the CRC64 value calculated by the server.";
     InvalidMd5 400 "InvalidMd5" "The MD5 value specified in the request is invalid. MD5 value must be 128 bits and base64 encoded.";
+    HierarchicalNamespaceNotEnabled 400 "HierarchicalNamespaceNotEnabled" "This operation is only supported on a hierarchical namespace account.";
     PathIsTooDeep 400 "PathIsTooDeep" "The path has too many segments: the service allows 63 levels.";
     InvalidBlockId 400 "InvalidBlockId" "The specified block ID is invalid. The block ID must be Base64-encoded.";
     InvalidBlobOrBlock 400 "InvalidBlobOrBlock" "The specified blob or block content is invalid.";

@@ -59,6 +59,7 @@ pub(crate) async fn answer(
         false => feed(body),
     };
     let work = tokio::task::spawn_blocking(move || {
+        request.is_flat = is_flat(&store, &request.account);
         let identified = identity::principal(&request, port.takes_identities)
             .map(|principal| request.principal = principal);
         let reply = carry_out(&store, &request, identified, source).finish(&request);
@@ -70,6 +71,11 @@ pub(crate) async fn answer(
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
     }))
+}
+
+/// Whether an account has no hierarchical namespace.
+pub(crate) fn is_flat(store: &Store, account: &str) -> bool {
+    store.account(account).is_some_and(|account| account.flat)
 }
 
 /// Carries out a request, and reads its body to the end even when nobody wanted it: the client may read the answer

@@ -62,6 +62,10 @@ pub(crate) struct ServerArgs {
     #[arg(long = "account", value_name = "NAME=KEY")]
     pub accounts: Vec<AccountChoice>,
 
+    /// An account without a hierarchical namespace; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub flat: Vec<String>,
+
     /// Keep what is deleted for so many days, so that it can be restored
     #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=365))]
     pub soft_delete_days: Option<u32>,
@@ -131,6 +135,7 @@ impl ServerArgs {
         accounts.extend(self.accounts.iter().map(|choice| choice.0.clone()));
         for account in &mut accounts {
             account.soft_delete_days = self.soft_delete_days;
+            account.flat = self.flat.contains(&account.name);
         }
         accounts
     }

@@ -166,7 +166,7 @@ impl Reply {
     }
 
     /// Everything that is told about a path, in the words of both protocols: clients of one may ask at the other.
-    pub(crate) fn attributes(mut self, inode: &Inode, now_unix_ns: i64) -> Self {
+    pub(crate) fn attributes(mut self, inode: &Inode, is_flat: bool, now_unix_ns: i64) -> Self {
         let headers = &inode.headers;
         let kind = if inode.is_directory() {
             "directory"
@@ -200,14 +200,16 @@ impl Reply {
         self = self
             .version_of(inode)
             .with("accept-ranges", "bytes")
-            .with("x-ms-resource-type", kind)
             .with("x-ms-blob-type", blob_type)
             .with("x-ms-creation-time", http_date(inode.created_unix_ns))
-            .with("x-ms-owner", &inode.access.owner)
-            .with("x-ms-group", &inode.access.group)
-            .with("x-ms-permissions", inode.access.permissions())
             .with("x-ms-server-encrypted", "true")
             .with("x-ms-access-tier", inode.tier.as_deref().unwrap_or("Hot"));
+        if !is_flat {
+            self.set("x-ms-resource-type", kind);
+            self.set("x-ms-owner", &inode.access.owner);
+            self.set("x-ms-group", &inode.access.group);
+            self.set("x-ms-permissions", inode.access.permissions());
+        }
         if inode.tier.is_none() {
             self.set("x-ms-access-tier-inferred", "true");
         }
@@ -372,9 +374,12 @@ impl Call<'_> {
     pub(crate) fn continuation(&self, name: &str) -> Result<Option<StorePath>> {
         match self.request.query.get(name) {
             None | Some("") => Ok(None),
-            Some(token) => path_of_token(token).map(Some).ok_or_else(|| {
-                StoreError::invalid_query(name, token, "It is not one that was given out.")
-            }),
+            Some(token) => path_of_token(token)
+                .and_then(|path| self.request.path_of(&path).ok())
+                .map(Some)
+                .ok_or_else(|| {
+                    StoreError::invalid_query(name, token, "It is not one that was given out.")
+                }),
         }
     }
 

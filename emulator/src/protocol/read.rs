@@ -65,7 +65,7 @@ fn check(call: &Call<'_>, inode: &Inode) -> Result<()> {
 /// `GET` of a path.
 pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
-    let path = request.store_path()?;
+    let path = request.path_or_snapshot()?;
     let (node, mut reader) = call.store.open_node(
         &request.principal,
         &request.account,
@@ -74,7 +74,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     )?;
     let inode = node.inode;
     check(call, &inode)?;
-    let reply = Reply::new(200).attributes(&inode, call.store.now_unix_ns());
+    let reply = Reply::new(200).attributes(&inode, request.is_flat, call.store.now_unix_ns());
     let Span::Part { first, last } = span(request, inode.length)? else {
         let length = inode.length;
         return with_content(request, reply, reader, 0, length);
@@ -135,7 +135,7 @@ fn with_content(
 /// `HEAD` of a path.
 pub(super) fn head(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
-    let path = request.store_path()?;
+    let path = request.path_or_snapshot()?;
     let inode = call
         .store
         .node_as(
@@ -146,6 +146,6 @@ pub(super) fn head(call: &Call<'_>) -> Result<Reply> {
         )?
         .inode;
     check(call, &inode)?;
-    let reply = Reply::new(200).attributes(&inode, call.store.now_unix_ns());
+    let reply = Reply::new(200).attributes(&inode, request.is_flat, call.store.now_unix_ns());
     Ok(reply.with("content-length", inode.length.to_string()))
 }

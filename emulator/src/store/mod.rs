@@ -15,6 +15,7 @@ mod delete;
 pub mod deleted;
 pub mod extent;
 mod filesystem;
+pub mod flat;
 mod flush;
 mod garbage;
 pub mod inode;

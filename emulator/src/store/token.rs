@@ -40,7 +40,7 @@ pub fn token_of(account: &str, filesystem: &str, created_unix_ns: i64, path: &St
 
 /// The path that a token's page begins with, `None` when it is no token.
 #[must_use]
-pub fn path_of_token(token: &str) -> Option<StorePath> {
+pub fn path_of_token(token: &str) -> Option<String> {
     let record = URL_SAFE
         .decode(token)
         .or_else(|_| STANDARD.decode(token))
@@ -54,7 +54,7 @@ pub fn path_of_token(token: &str) -> Option<StorePath> {
     let place = std::str::from_utf8(rest.get(..length)?).ok()?;
     let mut parts = place.strip_prefix('/')?.splitn(3, '/');
     let (_account, _filesystem) = (parts.next()?, parts.next()?);
-    StorePath::parse(parts.next()?).ok()
+    parts.next().map(str::to_owned)
 }
 
 /// Seven bits a byte, the lowest first; the high bit says that more follow.
@@ -89,7 +89,7 @@ mod tests {
         for text in ["a", "dir/file", &"ä/".repeat(60)] {
             let path = StorePath::parse(text).unwrap();
             let token = token_of("devstoreaccount1", "raw", 1_700_000_000_000_000_000, &path);
-            assert_eq!(path_of_token(&token), Some(path));
+            assert_eq!(path_of_token(&token), Some(path.to_string()));
         }
     }
 
@@ -102,7 +102,7 @@ mod tests {
         record.extend_from_slice(place.as_bytes());
         record.extend_from_slice(&[0x16, 0, 0, 0]);
         let path = path_of_token(&STANDARD.encode(record)).unwrap();
-        assert_eq!(path.to_string(), "dir/sub/file");
+        assert_eq!(path, "dir/sub/file");
     }
 
     #[test]

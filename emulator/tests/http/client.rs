@@ -92,6 +92,18 @@ impl Lake {
         Self::with_options(store, ServerOptions::default())
     }
 
+    /// A lake without a hierarchical namespace, with the container `raw`.
+    pub fn flat() -> Self {
+        let mut options = StoreOptions::default();
+        for account in &mut options.accounts {
+            account.flat = true;
+        }
+        let lake = Self::with_store(Store::open(options).unwrap());
+        lake.blob("PUT", "/raw?restype=container", &[], b"")
+            .expect(201);
+        lake
+    }
+
     /// A lake with the filesystem `raw` that takes identities.
     pub fn taking_identities() -> Self {
         let options = ServerOptions {

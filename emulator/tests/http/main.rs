@@ -8,5 +8,6 @@ mod both;
 mod client;
 mod deleted;
 mod dfs;
+mod flat;
 mod listing;
 mod structured;

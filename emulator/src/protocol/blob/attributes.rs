@@ -103,6 +103,7 @@ pub(super) fn set_tier(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 pub(super) fn set_expiry(call: &mut Call<'_>) -> Result<Reply> {
+    call.request.needs_namespace()?;
     let Some(expiry) = expiry(call.request)? else {
         return Err(StoreError::missing_header("x-ms-expiry-option"));
     };
@@ -120,6 +121,9 @@ pub(super) fn set_expiry(call: &mut Call<'_>) -> Result<Reply> {
 /// `x-ms-undelete-source: path?deletionid=number`, or without it the last deletion of the path.
 pub(super) fn undelete(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
+    if request.is_flat {
+        return Err(super::not_done("undelete"));
+    }
     let name = "x-ms-undelete-source";
     let (path, deletion) = match request.header(name)? {
         None => (request.store_path()?, None),

@@ -102,6 +102,7 @@ fn inner_reply(store: &Store, outer: &Request, arrival: Arrival) -> Reply {
         arrival.headers.contains_key("authorization") || arrival.raw_query.contains("sig=");
     let mut request = Request::new(arrival, |name| store.account(name).is_some());
     request.face = Face::Blob;
+    request.is_flat = crate::serve::is_flat(store, &request.account);
     request.principal = outer.principal.clone();
     let allowed = request.method == Method::DELETE || request.query.is("comp", "tier");
     // Without a signature of its own a request goes by that of the batch, which was checked for this account.

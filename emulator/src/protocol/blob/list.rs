@@ -1,6 +1,7 @@
 //! List Containers and List Blobs.
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::blob::flat;
 use crate::protocol::blob::xml::XmlText;
 use crate::protocol::common::{Call, http_date};
 use crate::protocol::reply::{Reply, escape};
@@ -11,7 +12,7 @@ use crate::store::lease::{Lease, lease_state};
 use crate::store::list::{LIST_ENTRIES_MAX, ListRequest, Listed};
 use crate::store::path::StorePath;
 
-fn entries_max(request: &Request) -> Result<usize> {
+pub(super) fn entries_max(request: &Request) -> Result<usize> {
     match request.query_number("maxresults")? {
         Some(0) => Err(StoreError::code(ErrorCode::OutOfRangeQueryParameterValue)
             .element("QueryParameterName", "maxresults")
@@ -24,7 +25,7 @@ fn entries_max(request: &Request) -> Result<usize> {
     }
 }
 
-fn includes(request: &Request, what: &str) -> bool {
+pub(super) fn includes(request: &Request, what: &str) -> bool {
     request
         .query
         .get("include")
@@ -54,7 +55,7 @@ fn lease(xml: &mut XmlText, lease: Option<&Lease>, now_unix_ns: i64) {
     }
 }
 
-fn metadata(xml: &mut XmlText, properties: &Properties, is_directory: bool) {
+pub(super) fn metadata(xml: &mut XmlText, properties: &Properties, is_directory: bool) {
     xml.open("Metadata");
     for (name, value) in properties {
         xml.text(name, &String::from_utf8_lossy(&value.0));
@@ -192,7 +193,7 @@ fn list_request(call: &Call<'_>) -> Result<ListRequest> {
 }
 
 /// The head of a list of blobs.
-fn begin(request: &Request) -> XmlText {
+pub(super) fn begin(request: &Request) -> XmlText {
     let mut xml = XmlText::default();
     let endpoint = format!("{}/", request.endpoint);
     xml.open_with(
@@ -235,7 +236,7 @@ fn deleted(call: &Call<'_>) -> Result<Reply> {
         xml.text("Deleted", "true")
             .text("DeletionId", &deleted.deletion.to_string())
             .open("Properties");
-        properties(&mut xml, &deleted.inode, now);
+        properties(&mut xml, &deleted.inode, request.is_flat, now);
         xml.text("DeletedTime", &http_date(deleted.deleted_unix_ns))
             .text("RemainingRetentionDays", &deleted.days_left.to_string())
             .close("Properties")
@@ -259,6 +260,9 @@ pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
                 "It must be deleted.",
             ));
         }
+    }
+    if request.is_flat {
+        return flat::blobs(call);
     }
     let list = list_request(call)?;
     let page = match call.store.list_as(
@@ -294,7 +298,7 @@ fn blob(xml: &mut XmlText, request: &Request, listed: &Listed, is_prefix: bool, 
     xml.open(element);
     name(xml, &format!("{}{end}", listed.path));
     xml.open("Properties");
-    properties(xml, inode, now_unix_ns);
+    properties(xml, inode, false, now_unix_ns);
     if includes(request, "permissions") {
         xml.text("Owner", &inode.access.owner)
             .text("Group", &inode.access.group);
@@ -305,24 +309,29 @@ fn blob(xml: &mut XmlText, request: &Request, listed: &Listed, is_prefix: bool, 
     if includes(request, "metadata") && !is_prefix {
         metadata(xml, &inode.properties, inode.is_directory());
     }
-    if includes(request, "tags") && !inode.tags.is_empty() {
-        xml.open("Tags").open("TagSet");
-        for (key, value) in &inode.tags {
-            xml.open("Tag")
-                .text("Key", key)
-                .text("Value", value)
-                .close("Tag");
-        }
-        xml.close("TagSet").close("Tags");
-    }
+    tags(xml, request, inode);
     if !is_prefix {
         xml.text("OrMetadata", "");
     }
     xml.close(element);
 }
 
+pub(super) fn tags(xml: &mut XmlText, request: &Request, inode: &Inode) {
+    if !includes(request, "tags") || inode.tags.is_empty() {
+        return;
+    }
+    xml.open("Tags").open("TagSet");
+    for (key, value) in &inode.tags {
+        xml.open("Tag")
+            .text("Key", key)
+            .text("Value", value)
+            .close("Tag");
+    }
+    xml.close("TagSet").close("Tags");
+}
+
 /// XML cannot hold every character that a name can.
-fn name(xml: &mut XmlText, name: &str) {
+pub(super) fn name(xml: &mut XmlText, name: &str) {
     let fits = !name.contains(['\u{fffe}', '\u{ffff}']);
     if fits {
         xml.open("Name").raw(&escape(name)).close("Name");
@@ -335,18 +344,18 @@ fn name(xml: &mut XmlText, name: &str) {
         .close("Name");
 }
 
-fn properties(xml: &mut XmlText, inode: &Inode, now_unix_ns: i64) {
+pub(super) fn properties(xml: &mut XmlText, inode: &Inode, is_flat: bool, now_unix_ns: i64) {
     xml.text("Creation-Time", &http_date(inode.created_unix_ns));
     xml.text("Last-Modified", &http_date(inode.modified_unix_ns));
     xml.text("Etag", etag_text(inode.etag).trim_matches('"'));
-    xml.text(
-        "ResourceType",
-        if inode.is_directory() {
+    if !is_flat {
+        let kind = if inode.is_directory() {
             "directory"
         } else {
             "file"
-        },
-    );
+        };
+        xml.text("ResourceType", kind);
+    }
     xml.text("Content-Length", &inode.length.to_string());
     let headers = &inode.headers;
     xml.text(

@@ -11,7 +11,7 @@ use crate::protocol::reply::Reply;
 pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
     let request = call.request;
     if request.query.is("restype", "account") {
-        return Ok(account_information());
+        return Ok(account_information(request.is_flat));
     }
     match (&request.method, comp) {
         (&Method::GET, Some("list")) => list::containers(call),
@@ -29,11 +29,11 @@ pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply>
 }
 
 /// Get Account Information. `x-ms-is-hns-enabled` is what clients ask it for.
-pub(super) fn account_information() -> Reply {
+pub(super) fn account_information(is_flat: bool) -> Reply {
     Reply::new(200)
         .with("x-ms-sku-name", "Standard_LRS")
         .with("x-ms-account-kind", "StorageV2")
-        .with("x-ms-is-hns-enabled", "true")
+        .with("x-ms-is-hns-enabled", (!is_flat).to_string())
 }
 
 fn stats() -> Reply {

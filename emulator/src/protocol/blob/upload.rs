@@ -40,7 +40,10 @@ pub(super) fn put_blob(call: &mut Call<'_>) -> Result<Reply> {
         let value = create.properties.get(*mark);
         value.is_some_and(|value| value.0.eq_ignore_ascii_case(b"true"))
     });
-    if (marked || request.path.ends_with('/')) && request.content_length() == Some(0) {
+    if !request.is_flat
+        && (marked || request.path.ends_with('/'))
+        && request.content_length() == Some(0)
+    {
         create.kind = NodeKind::Directory;
         create.origin = Origin::Dfs;
         create.properties.remove("hdi_isfolder");

@@ -14,6 +14,7 @@ const RECORDS_MAX: u64 = 2_000;
 
 pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.needs_namespace()?;
     let reply = read::head(call)?;
     let inode = call
         .store
@@ -32,6 +33,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
 /// Whether the principal may do what it asks for with the path.
 pub(super) fn check(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.needs_namespace()?;
     let wanted = request.required_query("fsaction")?;
     let wrong = || StoreError::invalid_query("fsAction", wanted, "It must be of the form rwx.");
     if wanted.len() != 3 {
@@ -58,6 +60,7 @@ pub(super) fn check(call: &Call<'_>) -> Result<Reply> {
 
 pub(super) fn set(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.needs_namespace()?;
     let permissions = request.header("x-ms-permissions")?;
     let acl = request.header("x-ms-acl")?;
     if let (Some(permissions), Some(_)) = (permissions, acl) {
@@ -101,6 +104,7 @@ pub(super) fn set(call: &mut Call<'_>) -> Result<Reply> {
 
 pub(super) fn set_recursive(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.needs_namespace()?;
     let mode = request.required_query("mode")?.to_ascii_lowercase();
     let acl = request.required_header("x-ms-acl")?;
     let update = match mode.as_str() {

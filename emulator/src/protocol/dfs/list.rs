@@ -17,6 +17,8 @@ fn filetime(unix_ns: i64) -> String {
 
 pub(super) fn paths(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.needs_namespace()?;
+    request.query_flag("upn")?;
     request.required_query("recursive")?;
     let directory = StorePath::parse(request.query.get("directory").unwrap_or(""))?;
     let begin = match request
