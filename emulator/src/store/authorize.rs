@@ -9,6 +9,8 @@ use crate::store::acl::{AccessControl, AclEntry, AclScope};
 use crate::store::core::{Core, View};
 use crate::store::inode::{Inode, NodeKind};
 use crate::store::key;
+use crate::store::namespace::Node;
+use crate::store::path::StorePath;
 use crate::store::sled_file::namespace_error;
 use crate::store::transaction::decode_entry;
 
@@ -158,6 +160,19 @@ impl Core {
             self.check_access(principal, &directory, EXECUTE)?;
         }
         Ok(Some(directory))
+    }
+
+    /// The node at `path`, for somebody who may go there: whoever may not learns nothing of what is there.
+    pub(crate) fn find_as(
+        &self,
+        view: &impl View,
+        principal: &Principal,
+        root: u64,
+        path: &StorePath,
+    ) -> Result<Option<Node>> {
+        let parents = path.split().map_or(&[][..], |(parents, _)| parents);
+        self.check_way(view, principal, root, parents)?;
+        self.find(view, root, path)
     }
 
     /// Checks that a name may come into the last directory of `segments` that is there.

@@ -47,7 +47,7 @@ impl Store {
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
         let node = core
-            .find(&txn, record.root, path)?
+            .find_as(&txn, &guard.principal, record.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
         let Some((parents, name)) = path.split() else {
             return Err(ErrorCode::ResourceTypeMismatch.into());

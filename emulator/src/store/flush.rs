@@ -279,12 +279,12 @@ impl Store {
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
         let mut node = core
-            .find(&txn, record.root, path)?
+            .find_as(&txn, &guard.principal, record.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
+        core.check_change(&txn, &guard.principal, record.root, path, &node.inode)?;
         if node.inode.is_directory() {
             return Err(ErrorCode::ResourceTypeMismatch.into());
         }
-        core.check_change(&txn, &guard.principal, record.root, path, &node.inode)?;
         let changed = lease_before(core, &mut node.inode, guard, lease)?;
         if changed {
             txn.put_inode(Some(&node.record), &node.inode, node.record.content.clone())?;
@@ -319,7 +319,7 @@ impl Store {
                 let view = core.read();
                 let record = core.filesystem(&view, account, filesystem)?;
                 let node = core
-                    .find(&view, record.root, path)?
+                    .find_as(&view, &request.guard.principal, record.root, path)?
                     .ok_or(ErrorCode::PathNotFound)?;
                 let principal = &request.guard.principal;
                 core.check_change(&view, principal, record.root, path, &node.inode)?;

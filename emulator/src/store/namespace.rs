@@ -225,7 +225,7 @@ impl Store {
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
         let mut node = core
-            .find(&txn, record.root, path)?
+            .find_as(&txn, &guard.principal, record.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
         core.check_change(&txn, &guard.principal, record.root, path, &node.inode)?;
         guard

@@ -84,7 +84,7 @@ impl Store {
         let from = core.filesystem(&txn, account, &request.source_filesystem)?;
         let to = core.filesystem(&txn, account, &request.filesystem)?;
         let source = core
-            .find(&txn, from.root, &request.source)?
+            .find_as(&txn, &request.guard.principal, from.root, &request.source)?
             .ok_or(ErrorCode::SourcePathNotFound)?;
         let (Some((_, source_name)), Some((_, name))) =
             (request.source.split(), request.path.split())

@@ -96,7 +96,7 @@ impl Store {
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
         let mut node = core
-            .find(&txn, record.root, path)?
+            .find_as(&txn, &guard.principal, record.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
         // Who changes access control is asked by `check_access_change`; everything else takes the right to write.
         match access_only {

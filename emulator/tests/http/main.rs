@@ -10,4 +10,6 @@ mod deleted;
 mod dfs;
 mod flat;
 mod listing;
+mod model;
+mod reference;
 mod structured;
