@@ -103,6 +103,8 @@ codes! {
     InvalidSourceOrDestinationResourceType 409 "InvalidSourceOrDestinationResourceType" "The source and destination resource type must be identical.";
     InvalidFlushOperation 409 "InvalidFlushOperation" "The resource was created or modified by the Blob Service API and cannot be written to by the Data Lake Storage Service API.";
     InvalidBlobType 409 "InvalidBlobType" "The blob type is invalid for this operation.";
+    BlobIsSealed 409 "BlobIsSealed" "The blob is sealed and its contents cannot be modified.";
+    NoPendingCopyOperation 409 "NoPendingCopyOperation" "There is currently no pending copy operation.";
     BlobOperationNotSupported 409 "BlobOperationNotSupported" "Blob operation is not supported." | "BlobOperationNotSupported" "The file was written by the Data Lake Storage API; use Put Blob to replace it.";
     LeaseAlreadyPresent 409 "LeaseAlreadyPresent" "There is already a lease present.";
     LeaseIdMismatchWithLeaseOperation 409 "LeaseIdMismatchWithLeaseOperation" "The lease ID specified did not match the lease ID for the resource with the specified lease operation." | "LeaseIdMismatchWithLeaseOperation" "The lease ID specified did not match the lease ID for the blob.";

@@ -15,6 +15,7 @@ use crate::store::inode::{ContentHeaders, Inode, Origin, Properties, PropertyVal
 use crate::store::lease::{LeaseAction, LeaseState, lease_state};
 use crate::store::namespace::Guard;
 use crate::store::path::StorePath;
+use crate::store::tag_filter::TagFilter;
 use crate::store::token::{path_of_token, token_of};
 
 const NS_PER_S: i64 = 1_000_000_000;
@@ -50,6 +51,14 @@ fn unix_s(request: &Request, name: &str) -> Result<Option<i64>> {
     Ok(i64::try_from(since).ok())
 }
 
+/// Conditions on tags have the same prefix on either side of a copy but one.
+fn if_tags_header(prefix: &str) -> String {
+    match prefix {
+        "" => "x-ms-if-tags".to_owned(),
+        prefix => format!("{prefix}if-tags"),
+    }
+}
+
 /// Conditions, from headers that start with `prefix`.
 pub(crate) fn conditions(request: &Request, prefix: &str) -> Result<Conditions> {
     let text = |name: &str| -> Result<Option<String>> {
@@ -57,7 +66,15 @@ pub(crate) fn conditions(request: &Request, prefix: &str) -> Result<Conditions> 
             .header(&format!("{prefix}{name}"))?
             .map(str::to_owned))
     };
+    let name = if_tags_header(prefix);
+    let if_tags = match request.header(&name)? {
+        None => None,
+        Some(text) => {
+            Some(TagFilter::parse(text).ok_or_else(|| StoreError::invalid_header(&name, text))?)
+        }
+    };
     Ok(Conditions {
+        if_tags,
         if_match: text("if-match")?,
         if_none_match: text("if-none-match")?,
         if_modified_since_unix_s: unix_s(request, &format!("{prefix}if-modified-since"))?,
@@ -212,6 +229,12 @@ impl Reply {
         }
         if inode.tier.is_none() {
             self.set("x-ms-access-tier-inferred", "true");
+        }
+        if let Some(changed) = inode.tier_changed_unix_ns {
+            self.set("x-ms-access-tier-change-time", http_date(changed));
+        }
+        if inode.is_sealed {
+            self.set("x-ms-blob-sealed", "true");
         }
         if is_append_blob {
             let blocks = inode.appended_blocks.to_string();

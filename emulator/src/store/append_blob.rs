@@ -43,6 +43,9 @@ impl Store {
             return Err(ErrorCode::InvalidBlobType.into());
         }
         guard.check_write(core, &node.inode, ConditionUse::Write)?;
+        if node.inode.is_sealed {
+            return Err(ErrorCode::BlobIsSealed.into());
+        }
         if node.inode.appended_blocks >= APPENDED_BLOCKS_MAX {
             return Err(ErrorCode::BlockCountExceedsLimit.into());
         }

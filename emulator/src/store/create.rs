@@ -170,6 +170,8 @@ impl Core {
             copy: None,
             tier: None,
             encryption_context: None,
+            tier_changed_unix_ns: None,
+            is_sealed: false,
             appended_blocks: 0,
         }
     }
@@ -295,6 +297,7 @@ impl Core {
         inode.tags = request.tags.clone();
         inode.copy = request.copy.clone();
         inode.tier = request.tier.clone();
+        inode.tier_changed_unix_ns = request.tier.as_ref().map(|_| inode.created_unix_ns);
         inode.encryption_context = request.encryption_context.clone();
         inode.expires_unix_ns = request
             .expiry

@@ -27,6 +27,7 @@ pub mod path;
 pub mod rename;
 pub mod service;
 pub mod sled_file;
+pub mod tag_filter;
 pub mod token;
 mod transaction;
 mod update;

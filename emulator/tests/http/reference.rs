@@ -261,7 +261,7 @@ impl Model {
         self.check_parent(from, with.who)?;
         self.check_parent(to, with.who)?;
         check(!source.is_leased, (412, "LeaseIdMissing"))?;
-        let parent = self.nodes.get(&to[..to.len() - 1].to_vec());
+        let parent = self.nodes.get(&to[..to.len() - 1]);
         let has_parent = parent.is_some_and(|parent| parent.is_directory);
         check(has_parent, (404, "RenameDestinationParentPathNotFound"))?;
         let exists = (409, "PathAlreadyExists");

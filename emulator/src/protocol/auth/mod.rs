@@ -5,6 +5,8 @@ pub(crate) mod identity;
 mod sas;
 mod shared_key;
 
+pub(super) use sas::instant;
+
 pub use account_sas::{AccountSas, account_sas};
 
 use base64::Engine as _;

@@ -8,7 +8,7 @@ use crate::protocol::dfs::expiry;
 use crate::protocol::query::Query;
 use crate::protocol::reply::Reply;
 use crate::protocol::request::decode;
-use crate::store::inode::{Inode, Properties};
+use crate::store::inode::{Inode, Origin, Properties};
 use crate::store::path::StorePath;
 
 const TIERS: [&str; 4] = ["Hot", "Cool", "Cold", "Archive"];
@@ -95,11 +95,38 @@ pub(super) fn set_tier(call: &mut Call<'_>) -> Result<Reply> {
     else {
         return Err(StoreError::invalid_header(name, wanted));
     };
+    let now = call.store.now_unix_ns();
     change(call, false, |inode| {
         inode.tier = Some(tier.to_owned());
+        inode.tier_changed_unix_ns = Some(now);
         Ok(())
     })?;
     Ok(Reply::new(200))
+}
+
+/// Closes an append blob for good.
+pub(super) fn seal(call: &mut Call<'_>) -> Result<Reply> {
+    let name = "x-ms-blob-condition-appendpos";
+    let expected = match call.request.header(name)? {
+        None => None,
+        Some(text) => Some(
+            text.parse::<u64>()
+                .map_err(|_| StoreError::invalid_header(name, text))?,
+        ),
+    };
+    let inode = change(call, true, |inode| {
+        if inode.origin != Origin::AppendBlob {
+            return Err(ErrorCode::InvalidBlobType.into());
+        }
+        if expected.is_some_and(|expected| expected != inode.length) {
+            return Err(ErrorCode::AppendPositionConditionNotMet.into());
+        }
+        inode.is_sealed = true;
+        Ok(())
+    })?;
+    Ok(Reply::new(200)
+        .version_of(&inode)
+        .with("x-ms-blob-sealed", "true"))
 }
 
 pub(super) fn set_expiry(call: &mut Call<'_>) -> Result<Reply> {

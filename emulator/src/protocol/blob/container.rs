@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::auth::instant;
 use crate::protocol::blob::xml::{XmlText, elements};
 use crate::protocol::blob::{batch, list, not_done};
 use crate::protocol::common::{Call, conditions, guard, lease_action, lease_status, metadata};
@@ -167,6 +168,13 @@ fn set_acl(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::new(200).version(record.etag, record.modified_unix_ns))
 }
 
+/// The service keeps times with seven digits behind the point, however they came.
+fn time(text: Option<String>) -> Result<Option<String>> {
+    let Some(text) = text else { return Ok(None) };
+    let time = instant(&text).ok_or(ErrorCode::InvalidXmlNodeValue)?;
+    Ok(Some(format!("{time:.7}")))
+}
+
 fn policies(document: &[u8]) -> Result<Vec<AccessPolicy>> {
     let mut policies = Vec::new();
     let mut current = AccessPolicy::default();
@@ -174,8 +182,8 @@ fn policies(document: &[u8]) -> Result<Vec<AccessPolicy>> {
         let text = || Some(element.text.clone()).filter(|text| !text.is_empty());
         match element.name() {
             "Id" => current.id = element.text.clone(),
-            "Start" => current.start = text(),
-            "Expiry" => current.expiry = text(),
+            "Start" => current.start = time(text())?,
+            "Expiry" => current.expiry = time(text())?,
             "Permission" => current.permissions = text(),
             "SignedIdentifier" => policies.push(std::mem::take(&mut current)),
             _ => {}

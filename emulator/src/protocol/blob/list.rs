@@ -368,6 +368,7 @@ pub(super) fn properties(xml: &mut XmlText, inode: &Inode, is_flat: bool, now_un
     for (name, value) in [
         ("Content-Encoding", &headers.content_encoding),
         ("Content-Language", &headers.content_language),
+        ("Content-CRC64", &None),
         ("Content-MD5", &headers.content_md5),
         ("Cache-Control", &headers.cache_control),
         ("Content-Disposition", &headers.content_disposition),
@@ -383,8 +384,17 @@ pub(super) fn properties(xml: &mut XmlText, inode: &Inode, is_flat: bool, now_un
         },
     );
     xml.text("AccessTier", inode.tier.as_deref().unwrap_or("Hot"));
-    if inode.tier.is_none() {
-        xml.text("AccessTierInferred", "true");
+    match inode.tier_changed_unix_ns {
+        None if inode.tier.is_none() => {
+            xml.text("AccessTierInferred", "true");
+        }
+        None => {}
+        Some(changed) => {
+            xml.text("AccessTierChangeTime", &http_date(changed));
+        }
+    }
+    if inode.is_sealed {
+        xml.text("Sealed", "true");
     }
     lease(xml, inode.lease.as_ref(), now_unix_ns);
     if let Some(copy) = &inode.copy {

@@ -71,6 +71,11 @@ fn path(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
         (&Method::PUT, Some("lease")) => attributes::lease(call),
         (&Method::PUT, Some("undelete")) => attributes::undelete(call),
         (&Method::PUT, Some("snapshot")) => snapshot::take(call),
+        (&Method::PUT, Some("seal")) => attributes::seal(call),
+        // A copy is done when it is answered, so there is never one to abort.
+        (&Method::PUT, Some("copy")) if request.query.has("copyid") => {
+            Err(ErrorCode::NoPendingCopyOperation.into())
+        }
         (&Method::PUT, Some("tier")) => attributes::set_tier(call),
         (&Method::PUT, Some("expiry")) => attributes::set_expiry(call),
         (&Method::PUT, Some("tags")) => tags::set(call),

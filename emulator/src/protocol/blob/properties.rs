@@ -162,7 +162,7 @@ fn set_retention(retention: &mut Retention, name: &str, text: &str) -> Result<()
         "Enabled" => retention.enabled = flag(text)?,
         "Days" => match text.parse() {
             Ok(days) if (1..=RETENTION_DAYS_MAX).contains(&days) => retention.days = Some(days),
-            _ => return Err(ErrorCode::InvalidXmlNodeValue.into()),
+            _ => return Err(ErrorCode::InvalidXmlDocument.into()),
         },
         "AllowPermanentDelete" if !flag(text)? => {}
         _ => return Err(ErrorCode::UnsupportedXmlNode.into()),
