@@ -334,9 +334,17 @@ impl Core {
             };
         };
         let inode = &existing.inode;
-        request
-            .guard
-            .conditions
+        let lease_id = request.guard.lease_id.as_deref();
+        let mut conditions = request.guard.conditions.clone();
+        if !request.breaks_lease && lease_id.is_some() {
+            // Whoever holds the lease of a blob replaces it, `If-None-Match: *` or not; whoever has lost it is told so
+            // first. Recorded.
+            lease::check_write(inode.lease.as_ref(), lease_id, self.now_unix_ns())?;
+            if conditions.if_none_match.as_deref() == Some("*") {
+                conditions.if_none_match = None;
+            }
+        }
+        conditions
             .check(Some(inode.version()), ConditionUse::Create)
             .map_err(|error| {
                 let kind = if inode.is_directory() {
@@ -353,7 +361,6 @@ impl Core {
         if inode.kind != request.kind {
             return Err(ErrorCode::PathConflict.into());
         }
-        let lease_id = request.guard.lease_id.as_deref();
         if request.breaks_lease && lease_id.is_none() {
             return Ok(());
         }

@@ -454,3 +454,35 @@ fn there_is_never_a_copy_to_abort_and_a_tier_has_its_time() {
     let head = lake.blob("HEAD", "/raw/blob", &[], b"").expect(200);
     assert!(head.header("x-ms-access-tier-change-time").ends_with("GMT"));
 }
+
+#[test]
+fn whoever_holds_a_blobs_lease_replaces_it_even_if_it_must_not_be_there() {
+    let lake = Lake::with_raw();
+    let id = ("x-ms-lease-id", "11111111-2222-3333-4444-555555555555");
+    let kind = ("x-ms-blob-type", "BlockBlob");
+    let absent = ("if-none-match", "*");
+    lake.blob("PUT", "/raw/blob", &[kind], b"old").expect(201);
+    lake.blob("PUT", "/raw/blob", &[kind, absent], b"new")
+        .expect_error(409, "BlobAlreadyExists");
+    lake.blob("PUT", "/raw/blob", &[kind, absent, id], b"new")
+        .expect_error(412, "LeaseNotPresentWithBlobOperation");
+    let acquire = [
+        ("x-ms-lease-action", "acquire"),
+        ("x-ms-lease-duration", "-1"),
+        ("x-ms-proposed-lease-id", id.1),
+    ];
+    lake.blob("PUT", "/raw/blob?comp=lease", &acquire, b"")
+        .expect(201);
+    lake.blob("PUT", "/raw/blob", &[kind, absent], b"new")
+        .expect_error(409, "BlobAlreadyExists");
+    lake.blob("PUT", "/raw/blob", &[kind, absent, id], b"new")
+        .expect(201);
+    let stop = [
+        ("x-ms-lease-action", "break"),
+        ("x-ms-lease-break-period", "0"),
+    ];
+    lake.blob("PUT", "/raw/blob?comp=lease", &stop, b"")
+        .expect(202);
+    lake.blob("PUT", "/raw/blob", &[kind, absent, id], b"last")
+        .expect_error(412, "LeaseLost");
+}

@@ -50,7 +50,8 @@ pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
                     list::metadata(&mut xml, &inode.properties, false);
                 }
                 list::tags(&mut xml, request, inode);
-                xml.text("OrMetadata", "").close("Blob");
+                list::end_of_blob(&mut xml, request);
+                xml.close("Blob");
             }
         }
     }

@@ -311,7 +311,7 @@ fn blob(xml: &mut XmlText, request: &Request, listed: &Listed, is_prefix: bool, 
     }
     tags(xml, request, inode);
     if !is_prefix {
-        xml.text("OrMetadata", "");
+        end_of_blob(xml, request);
     }
     xml.close(element);
 }
@@ -328,6 +328,13 @@ pub(super) fn tags(xml: &mut XmlText, request: &Request, inode: &Inode) {
             .close("Tag");
     }
     xml.close("TagSet").close("Tags");
+}
+
+/// What stands last in a blob: recorded lists have it from this version on, always empty.
+pub(super) fn end_of_blob(xml: &mut XmlText, request: &Request) {
+    if request.version.as_str() >= "2020-02-10" {
+        xml.text("OrMetadata", "");
+    }
 }
 
 /// XML cannot hold every character that a name can.

@@ -29,6 +29,12 @@ pub(super) fn put_blob(call: &mut Call<'_>) -> Result<Reply> {
     let origin = match request.required_header(name)? {
         "BlockBlob" => Origin::Blob,
         "AppendBlob" => Origin::AppendBlob,
+        "PageBlob" if request.is_flat => {
+            return Err(StoreError::with_message(
+                ErrorCode::NotImplemented,
+                "The emulator does not have page blobs.",
+            ));
+        }
         "PageBlob" => {
             return Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());
         }
