@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use lakestage::{DataFolder, DataFolderOptions};
 use lakestage_emulator::{
@@ -130,6 +130,17 @@ impl ServerArgs {
         }
     }
 
+    /// Refuses options about accounts that are not there.
+    fn check(&self) -> Result<()> {
+        let accounts = self.all_accounts();
+        for name in &self.flat {
+            if !accounts.iter().any(|account| account.name == *name) {
+                bail!("--flat {name}: there is no account of that name; add it with --account");
+            }
+        }
+        Ok(())
+    }
+
     fn all_accounts(&self) -> Vec<Account> {
         let mut accounts = vec![Account::well_known()];
         accounts.extend(self.accounts.iter().map(|choice| choice.0.clone()));
@@ -206,6 +217,7 @@ pub(crate) fn run(
     console: &dyn Console,
     json: bool,
 ) -> Result<()> {
+    args.server.check()?;
     if args.memory {
         return run_in_memory(args, console, json);
     }

@@ -62,7 +62,7 @@ impl Core {
             guard.lease_id.as_deref(),
             self.now_unix_ns(),
         )?;
-        if target.inode.is_directory() && !self.is_empty_directory(target.inode.id)? {
+        if target.inode.is_directory() && !self.is_empty_directory(txn, target.inode.id)? {
             return Err(ErrorCode::PathAlreadyExists.into());
         }
         txn.reclaim(target.inode.id);
