@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use md5::Digest as _;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::checksums::crc64_of;
 use crate::protocol::common::{Call, conditions};
 use crate::protocol::reply::{Reply, ReplyBody};
 use crate::protocol::request::Request;
@@ -14,8 +15,8 @@ use crate::store::content::ContentReader;
 use crate::store::inode::Inode;
 use crate::store::lease;
 
-/// The largest range whose MD5 is worked out on request.
-const RANGE_MD5_MAX_BYTES: u64 = 4 << 20;
+/// The largest range whose MD5 or CRC-64 is worked out on request.
+const RANGE_CHECKSUM_MAX_BYTES: u64 = 4 << 20;
 
 /// What a `Range` header asks of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,23 @@ fn check(call: &Call<'_>, inode: &Inode) -> Result<()> {
     )
 }
 
+/// Whether the range's MD5 is wanted, or its CRC-64; both at once is an error.
+fn range_checksums(request: &Request) -> Result<(bool, bool)> {
+    let wanted = |name: &str| -> Result<bool> {
+        match request.header(name)? {
+            None => Ok(false),
+            Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(text) => Err(StoreError::invalid_header(name, text)),
+        }
+    };
+    let crc64 = "x-ms-range-get-content-crc64";
+    match (wanted("x-ms-range-get-content-md5")?, wanted(crc64)?) {
+        (true, true) => Err(StoreError::invalid_header(crc64, "true")),
+        wanted => Ok(wanted),
+    }
+}
+
 /// `GET` of a path.
 pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
@@ -90,15 +108,16 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
         reply.set("x-ms-blob-content-md5", md5);
         reply.set("x-ms-content-md5", md5);
     }
-    if request
-        .header("x-ms-range-get-content-md5")?
-        .is_some_and(|wanted| wanted.eq_ignore_ascii_case("true"))
-    {
-        if length > RANGE_MD5_MAX_BYTES {
+    let (wants_md5, wants_crc64) = range_checksums(request)?;
+    if wants_md5 || wants_crc64 {
+        if length > RANGE_CHECKSUM_MAX_BYTES {
             return Err(StoreError::code(ErrorCode::OutOfRangeInput));
         }
         let bytes = reader.read_range(first, length)?;
-        reply.set("content-md5", STANDARD.encode(md5::Md5::digest(&bytes)));
+        match wants_md5 {
+            true => reply.set("content-md5", STANDARD.encode(md5::Md5::digest(&bytes))),
+            false => reply.set("x-ms-content-crc64", crc64_of(&bytes)),
+        }
     }
     with_content(request, reply, reader, first, length)
 }

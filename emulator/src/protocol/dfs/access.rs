@@ -15,6 +15,8 @@ const RECORDS_MAX: u64 = 2_000;
 pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
     request.needs_namespace()?;
+    // There is no directory of users here, so ids stand for names.
+    request.query_flag("upn")?;
     let reply = read::head(call)?;
     let inode = call
         .store
