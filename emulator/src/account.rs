@@ -17,6 +17,11 @@ pub struct Account {
     pub name: String,
     /// Decoded keys; a signature by any of them is good.
     pub keys: Vec<Vec<u8>>,
+    /// Whether it has no hierarchical namespace: names are flat, and only the Blob protocol writes.
+    pub flat: bool,
+    /// Days that what was deleted can be restored, `None` for not at all. Paths go by what Set Blob Service
+    /// Properties says once it was called.
+    pub soft_delete_days: Option<u32>,
 }
 
 impl Account {
@@ -27,6 +32,8 @@ impl Account {
         Some(Self {
             name: name.to_owned(),
             keys: vec![key],
+            flat: false,
+            soft_delete_days: None,
         })
     }
 
@@ -37,6 +44,8 @@ impl Account {
         Self {
             name: DEFAULT_ACCOUNT_NAME.to_owned(),
             keys,
+            flat: false,
+            soft_delete_days: None,
         }
     }
 }

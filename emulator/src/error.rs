@@ -68,6 +68,7 @@ codes! {
     Md5Mismatch 400 "Md5Mismatch" "The MD5 value specified in the request did not match with the MD5 value calculated by the server.";
     Crc64Mismatch 400 "Crc64Mismatch" "The CRC64 value specified in the request did not match with the CRC64 value calculated by the server.";
     InvalidMd5 400 "InvalidMd5" "The MD5 value specified in the request is invalid. MD5 value must be 128 bits and base64 encoded.";
+    HierarchicalNamespaceNotEnabled 400 "HierarchicalNamespaceNotEnabled" "This operation is only supported on a hierarchical namespace account.";
     PathIsTooDeep 400 "PathIsTooDeep" "The path has too many segments: the service allows 63 levels.";
     InvalidBlockId 400 "InvalidBlockId" "The specified block ID is invalid. The block ID must be Base64-encoded.";
     InvalidBlobOrBlock 400 "InvalidBlobOrBlock" "The specified blob or block content is invalid.";
@@ -102,6 +103,8 @@ codes! {
     InvalidSourceOrDestinationResourceType 409 "InvalidSourceOrDestinationResourceType" "The source and destination resource type must be identical.";
     InvalidFlushOperation 409 "InvalidFlushOperation" "The resource was created or modified by the Blob Service API and cannot be written to by the Data Lake Storage Service API.";
     InvalidBlobType 409 "InvalidBlobType" "The blob type is invalid for this operation.";
+    BlobIsSealed 409 "BlobIsSealed" "The blob is sealed and its contents cannot be modified.";
+    NoPendingCopyOperation 409 "NoPendingCopyOperation" "There is currently no pending copy operation.";
     BlobOperationNotSupported 409 "BlobOperationNotSupported" "Blob operation is not supported." | "BlobOperationNotSupported" "The file was written by the Data Lake Storage API; use Put Blob to replace it.";
     LeaseAlreadyPresent 409 "LeaseAlreadyPresent" "There is already a lease present.";
     LeaseIdMismatchWithLeaseOperation 409 "LeaseIdMismatchWithLeaseOperation" "The lease ID specified did not match the lease ID for the resource with the specified lease operation." | "LeaseIdMismatchWithLeaseOperation" "The lease ID specified did not match the lease ID for the blob.";

@@ -1,10 +1,18 @@
 //! An emulator of Azure Data Lake Storage Gen2: a hierarchical namespace behind the DFS and the Blob protocol.
 //!
 //! [`Store`] is the lake itself; [`FileSystem`] is a filesystem of it for programs that have the store in their own
-//! process.
+//! process. [`Emulator`] is both for a test suite:
+//!
+//! ```
+//! let emulator = lakestage_emulator::Emulator::start()?;
+//! let connection_string = emulator.connection_string();
+//! assert!(connection_string.contains("BlobEndpoint=http://127.0.0.1:"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod account;
 pub mod clock;
+mod embedded;
 pub mod error;
 mod local;
 mod protocol;
@@ -13,6 +21,7 @@ mod server;
 pub mod store;
 
 pub use account::{Account, DEFAULT_ACCOUNT_KEY, DEFAULT_ACCOUNT_NAME};
+pub use embedded::{Emulator, StartError};
 pub use error::{ErrorCode, ErrorKind, Result, StoreError};
 pub use local::{FileSystem, Part, PathInfo, WriteOptions};
 pub use protocol::auth::{AccountSas, account_sas};

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::authorize::Principal;
 use crate::store::condition::Conditions;
 use crate::store::content::{ContentReader, Piece, Segment};
 use crate::store::core::View;
@@ -278,7 +279,10 @@ impl FileSystem {
     /// As [`FileSystem::read`].
     pub fn open(&self, path: &str) -> Result<Option<ContentReader>> {
         let path = StorePath::parse(path)?;
-        match absent(self.store.open_node(&self.account, &self.name, &path))? {
+        match absent(
+            self.store
+                .open_node(&Principal::Superuser, &self.account, &self.name, &path),
+        )? {
             Some((node, _)) if node.inode.is_directory() => {
                 Err(ErrorCode::ResourceTypeMismatch.into())
             }
@@ -315,8 +319,8 @@ impl FileSystem {
                     .iter()
                     .map(|listed| PathInfo::of(&listed.path, &listed.inode)),
             );
-            request.after = page.after;
-            if request.after.is_none() {
+            request.from = page.next;
+            if request.from.is_none() {
                 return Ok(found);
             }
         }
@@ -331,7 +335,12 @@ impl FileSystem {
         let core = self.store.core();
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, &self.account, &self.name)?;
-        core.ensure_directories(&mut txn, record.root, path.segments())?;
+        core.ensure_directories(
+            &mut txn,
+            record.root,
+            path.segments(),
+            &Principal::Superuser,
+        )?;
         let batch = txn.commit()?;
         core.acknowledge(batch, true)
     }

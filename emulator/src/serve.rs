@@ -15,10 +15,11 @@ use tokio::sync::mpsc;
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol;
-use crate::protocol::auth;
+use crate::protocol::auth::{self, identity};
 use crate::protocol::body::RequestBody;
 use crate::protocol::reply::{Reply, ReplyBody, error_reply};
 use crate::protocol::request::{Arrival, Face, Request};
+use crate::protocol::structured::{Encoder, SEGMENT_BYTES};
 use crate::store::Store;
 use crate::store::content::ContentReader;
 
@@ -27,6 +28,13 @@ const CHUNKS_WAITING: usize = 8;
 /// An answer up to this size is sent at once.
 const WHOLE_ANSWER_MAX_BYTES: u64 = 256 * 1024;
 
+/// What a port is for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Port {
+    pub face: Face,
+    pub takes_identities: bool,
+}
+
 type AnswerBody = BoxBody<Bytes, io::Error>;
 
 /// Answers a request. What fails is an answer too.
@@ -34,7 +42,7 @@ pub(crate) async fn answer(
     store: Store,
     incoming: hyper::Request<Incoming>,
     client_ip: IpAddr,
-    port_face: Face,
+    port: Port,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (head, body) = incoming.into_parts();
     let arrival = Arrival {
@@ -42,16 +50,19 @@ pub(crate) async fn answer(
         raw_path: head.uri.path().to_owned(),
         raw_query: head.uri.query().unwrap_or("").to_owned(),
         headers: head.headers,
-        port_face,
+        port_face: port.face,
         client_ip,
     };
-    let request = Request::new(arrival, |name| store.account(name).is_some());
+    let mut request = Request::new(arrival, |name| store.account(name).is_some());
     let source = match body.is_end_stream() {
         true => RequestBody::empty(),
         false => feed(body),
     };
     let work = tokio::task::spawn_blocking(move || {
-        let reply = carry_out(&store, &request, source).finish(&request);
+        request.is_flat = is_flat(&store, &request.account);
+        let identified = identity::principal(&request, port.takes_identities)
+            .map(|principal| request.principal = principal);
+        let reply = carry_out(&store, &request, identified, source).finish(&request);
         respond(reply, &request)
     });
     Ok(work.await.unwrap_or_else(|error| {
@@ -62,10 +73,20 @@ pub(crate) async fn answer(
     }))
 }
 
+/// Whether an account has no hierarchical namespace.
+pub(crate) fn is_flat(store: &Store, account: &str) -> bool {
+    store.account(account).is_some_and(|account| account.flat)
+}
+
 /// Carries out a request, and reads its body to the end even when nobody wanted it: the client may read the answer
 /// only after it has sent all.
-fn carry_out(store: &Store, request: &Request, mut body: RequestBody) -> Reply {
-    let reply = try_carry_out(store, request, &mut body);
+fn carry_out(
+    store: &Store,
+    request: &Request,
+    identified: Result<()>,
+    mut body: RequestBody,
+) -> Reply {
+    let reply = identified.and_then(|()| try_carry_out(store, request, &mut body));
     body.drain();
     reply.unwrap_or_else(|error| error_reply(&error, request))
 }
@@ -132,6 +153,11 @@ fn respond(mut reply: Reply, request: &Request) -> Response<AnswerBody> {
                 stream(reader, offset, length)
             }
         }
+        ReplyBody::Structured {
+            reader,
+            offset,
+            length,
+        } => stream_structured(reader, offset, length),
     };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -162,6 +188,29 @@ fn stream(mut reader: Box<ContentReader>, offset: u64, length: u64) -> AnswerBod
             if sender.blocking_send(chunk).is_err() {
                 return;
             }
+        }
+    });
+    FileBody(receiver).boxed()
+}
+
+/// Sends a file in segments, as [`stream`].
+fn stream_structured(mut reader: Box<ContentReader>, offset: u64, length: u64) -> AnswerBody {
+    let (sender, receiver) = mpsc::channel::<io::Result<Frame<Bytes>>>(CHUNKS_WAITING);
+    tokio::task::spawn_blocking(move || {
+        let send = |bytes: Vec<u8>| sender.blocking_send(Ok(Frame::data(bytes.into()))).is_ok();
+        let mut work = || -> Result<bool> {
+            let mut encoder = Encoder::new(length)?;
+            let mut sent = send(encoder.header());
+            for from in (0..length).step_by(SEGMENT_BYTES as usize) {
+                let here = SEGMENT_BYTES.min(length - from);
+                sent = sent && send(encoder.segment(&reader.read_range(offset + from, here)?));
+            }
+            Ok(sent && send(encoder.trailer()))
+        };
+        if let Err(error) = work() {
+            tracing::error!(%error, "an answer was cut off");
+            // Nobody listens when this fails.
+            let _ = sender.blocking_send(Err(io::Error::other(error)));
         }
     });
     FileBody(receiver).boxed()

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::account::DEFAULT_ACCOUNT_NAME;
 use crate::protocol::request::Face;
-use crate::serve;
+use crate::serve::{self, Port};
 use crate::store::Store;
 
 /// The Blob port that clients of the well-known account expect.
@@ -37,6 +37,9 @@ pub struct ServerOptions {
     pub blob_port: u16,
     /// 0 takes any that is free.
     pub dfs_port: u16,
+    /// Whether a signed request may say in `x-lakestage-identity` for whom it is, so that access control applies to
+    /// it. Refused unless it is switched on.
+    pub takes_identities: bool,
 }
 
 impl Default for ServerOptions {
@@ -45,6 +48,7 @@ impl Default for ServerOptions {
             bind: IpAddr::V4(Ipv4Addr::LOCALHOST),
             blob_port: BLOB_PORT,
             dfs_port: DFS_PORT,
+            takes_identities: false,
         }
     }
 }
@@ -85,7 +89,7 @@ impl Server {
         let thread = thread::Builder::new()
             .name("lake-server".to_owned())
             .spawn(move || {
-                runtime.block_on(run(served, blob, dfs, stopped));
+                runtime.block_on(run(served, blob, dfs, options.takes_identities, stopped));
                 // Handlers that still run have had their time.
                 runtime.shutdown_timeout(Duration::from_secs(1));
             })?;
@@ -152,11 +156,21 @@ impl Drop for Server {
     }
 }
 
-async fn run(store: Store, blob: TcpListener, dfs: TcpListener, stopped: oneshot::Receiver<()>) {
+async fn run(
+    store: Store,
+    blob: TcpListener,
+    dfs: TcpListener,
+    takes_identities: bool,
+    stopped: oneshot::Receiver<()>,
+) {
     let connections = GracefulShutdown::new();
+    let port = |face| Port {
+        face,
+        takes_identities,
+    };
     {
-        let mut blob = pin!(accept(store.clone(), blob, Face::Blob, &connections));
-        let mut dfs = pin!(accept(store, dfs, Face::Dfs, &connections));
+        let mut blob = pin!(accept(store.clone(), blob, port(Face::Blob), &connections));
+        let mut dfs = pin!(accept(store, dfs, port(Face::Dfs), &connections));
         tokio::select! {
             _ = stopped => {}
             () = &mut blob => {}
@@ -170,7 +184,7 @@ async fn run(store: Store, blob: TcpListener, dfs: TcpListener, stopped: oneshot
     }
 }
 
-async fn accept(store: Store, listener: TcpListener, face: Face, connections: &GracefulShutdown) {
+async fn accept(store: Store, listener: TcpListener, port: Port, connections: &GracefulShutdown) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the port cannot be used"),
@@ -181,7 +195,7 @@ async fn accept(store: Store, listener: TcpListener, face: Face, connections: &G
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "small answers may wait");
                 }
-                let connection = connect(&store, stream, client, face);
+                let connection = connect(&store, stream, client, port);
                 let watched = connections.watch(connection);
                 tokio::spawn(async move {
                     if let Err(error) = watched.await {
@@ -202,12 +216,12 @@ fn connect(
     store: &Store,
     stream: tokio::net::TcpStream,
     client: SocketAddr,
-    face: Face,
+    port: Port,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + 'static + use<>
 {
     let store = store.clone();
     let service =
-        service_fn(move |request| serve::answer(store.clone(), request, client.ip(), face));
+        service_fn(move |request| serve::answer(store.clone(), request, client.ip(), port));
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HEADER_READ_TIMEOUT_S))

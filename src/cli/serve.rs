@@ -7,10 +7,12 @@ use std::sync::atomic::AtomicBool;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 use lakestage::{DataFolder, DataFolderOptions};
-use lakestage_emulator::{Account, DEFAULT_ACCOUNT_NAME, Server, ServerOptions, SyncMode};
+use lakestage_emulator::{
+    Account, DEFAULT_ACCOUNT_NAME, Server, ServerOptions, Store, StoreOptions, SyncMode,
+};
 use serde::Serialize;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -27,6 +29,7 @@ use super::output;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
 lakestage serve\n  \
+lakestage serve --memory --blob-port 0 --dfs-port 0\n  \
 lakestage serve --account contoso=c2VjcmV0 --bind 0.0.0.0\n\n\
 Ctrl-C ends it; what was acknowledged is on the disk.")]
 pub(crate) struct ServeArgs {
@@ -36,6 +39,10 @@ pub(crate) struct ServeArgs {
     /// When the lake's changes are on the disk
     #[arg(long, value_enum, default_value_t = Sync::Always)]
     sync: Sync,
+
+    /// Serve an empty lake of which nothing is kept; no data folder is opened, and no environment is there
+    #[arg(long, conflicts_with = "sync")]
+    pub memory: bool,
 }
 
 /// Where the lake is served.
@@ -56,6 +63,18 @@ pub(crate) struct ServerArgs {
     /// Another account and its key in base64; may be given several times. devstoreaccount1 is always there
     #[arg(long = "account", value_name = "NAME=KEY")]
     pub accounts: Vec<AccountChoice>,
+
+    /// An account without a hierarchical namespace; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub flat: Vec<String>,
+
+    /// Keep what is deleted for so many days, so that it can be restored
+    #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=365))]
+    pub soft_delete_days: Option<u32>,
+
+    /// Let signed requests say in x-lakestage-identity for whom they are, so that access control applies to them
+    #[arg(long)]
+    pub take_identities: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -107,18 +126,56 @@ impl FromStr for AccountChoice {
 
 impl ServerArgs {
     pub(crate) fn data_folder_options(&self, sync: SyncMode) -> DataFolderOptions {
+        DataFolderOptions {
+            accounts: self.all_accounts(),
+            sync,
+        }
+    }
+
+    /// Refuses options about accounts that are not there.
+    pub(crate) fn check(&self) -> Result<()> {
+        let accounts = self.all_accounts();
+        for name in &self.flat {
+            if !accounts.iter().any(|account| account.name == *name) {
+                bail!("--flat {name}: there is no account of that name; add it with --account");
+            }
+        }
+        Ok(())
+    }
+
+    fn all_accounts(&self) -> Vec<Account> {
         let mut accounts = vec![Account::well_known()];
         accounts.extend(self.accounts.iter().map(|choice| choice.0.clone()));
-        DataFolderOptions { accounts, sync }
+        for account in &mut accounts {
+            account.soft_delete_days = self.soft_delete_days;
+            account.flat = self.flat.contains(&account.name);
+        }
+        accounts
+    }
+
+    /// Serves a lake of which nothing is kept.
+    fn start_in_memory(&self) -> Result<(Store, Server)> {
+        self.check()?;
+        let store = Store::open(StoreOptions {
+            accounts: self.all_accounts(),
+            ..StoreOptions::default()
+        })?;
+        let server = self.serve(store.clone())?;
+        Ok((store, server))
     }
 
     pub(crate) fn start(&self, data: &DataFolder) -> Result<Server> {
+        self.serve(data.store()?)
+    }
+
+    fn serve(&self, store: Store) -> Result<Server> {
         let options = ServerOptions {
             bind: self.bind,
             blob_port: self.blob_port,
             dfs_port: self.dfs_port,
+            takes_identities: self.take_identities,
         };
-        Server::start(data.store()?, options).with_context(|| {
+        Server::start(store, options).with_context(|| {
             format!(
                 "the lake cannot be served on ports {} and {} of {}; choose others with --blob-port and --dfs-port",
                 self.blob_port, self.dfs_port, self.bind
@@ -179,6 +236,7 @@ struct ServingFacts {
 impl Serving {
     /// Opens the folder, its ports if they are to `listen`, and lets other commands in.
     pub(crate) fn start(args: &ServeArgs, data: &DataFolder, listen: bool) -> Result<Self> {
+        args.server.check()?;
         let options = args.server.data_folder_options(args.sync.into());
         let data = Arc::new(DataFolder::new(data.root().to_owned(), options));
         let server = listen.then(|| args.server.start(&data)).transpose()?;
@@ -226,11 +284,31 @@ pub(crate) fn run(
     console: &dyn Console,
     json: bool,
 ) -> Result<()> {
+    if args.memory {
+        return run_in_memory(args, console, json);
+    }
     let ending = Ending::watch()?;
     let serving = Serving::start(args, data, true)?;
     serving.tell(console, json)?;
     ending.wait();
     serving.end();
+    Ok(())
+}
+
+fn run_in_memory(args: &ServeArgs, console: &dyn Console, json: bool) -> Result<()> {
+    let ending = Ending::watch()?;
+    let (store, server) = args.server.start_in_memory()?;
+    let accounts = store.accounts().iter().map(|a| a.name.clone());
+    let facts = ServingFacts {
+        serving: true,
+        blob_endpoint: Some(server.blob_url()),
+        dfs_endpoint: Some(server.dfs_url()),
+        accounts: accounts.collect(),
+        environments: Vec::new(),
+    };
+    output::print(console, json, &facts, serving_text)?;
+    ending.wait();
+    server.shutdown();
     Ok(())
 }
 

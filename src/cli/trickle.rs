@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use lakestage::{DataFolder, LakeAddress};
 use lakestage_engine::{
@@ -67,6 +67,9 @@ pub(crate) fn run(
     console: &dyn Console,
     json: bool,
 ) -> Result<()> {
+    if args.serve.memory {
+        bail!("environments need a folder; --memory is for `lakestage serve`");
+    }
     let mut ending = Ending::watch()?;
     let serving = Serving::start(&args.serve, data, !args.no_listen)?;
     serving.tell(console, json)?;

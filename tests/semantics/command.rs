@@ -609,3 +609,28 @@ fn run_keeps_the_lake_up_to_date_takes_commands_and_ends_cleanly() {
     assert_eq!(status[0]["links"][0]["tables"][0]["count"], 10);
     assert_eq!(status[0]["links"][0]["lagVersions"], 0);
 }
+
+#[test]
+fn a_lake_in_memory_needs_no_folder_and_leaves_none() {
+    let parent = tempfile::tempdir().unwrap();
+    let folder = parent.path().join("none");
+    let server = Server::start_with(&folder, &["--memory", "--flat", "devstoreaccount1"]);
+    let endpoint = server.serving["blobEndpoint"].as_str().unwrap();
+    let address = endpoint
+        .trim_start_matches("http://")
+        .split('/')
+        .next()
+        .unwrap();
+    assert!(std::net::TcpStream::connect(address).is_ok());
+    assert!(!folder.exists());
+    drop(server);
+    assert!(!folder.exists());
+}
+
+#[test]
+fn an_option_about_an_account_that_is_not_there_is_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let (code, _, error) = told(data.path(), &["serve", "--memory", "--flat", "nobody"], "");
+    assert_eq!(code, 1);
+    assert!(error.contains("nobody"), "{error}");
+}

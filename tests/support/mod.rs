@@ -98,13 +98,16 @@ pub struct Server {
 impl Server {
     /// Starts it, and waits until it serves.
     pub fn start(data: &Path) -> Self {
-        let mut child = command(
-            data,
-            &["--json", "serve", "--blob-port", "0", "--dfs-port", "0"],
-        )
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+        Self::start_with(data, &[])
+    }
+
+    /// Starts it with more options.
+    pub fn start_with(data: &Path, options: &[&str]) -> Self {
+        let plain = ["--json", "serve", "--blob-port", "0", "--dfs-port", "0"];
+        let mut child = command(data, &[&plain[..], options].concat())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap())
             .read_line(&mut line)

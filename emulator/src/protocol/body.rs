@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes};
 use tokio::sync::mpsc::Receiver;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::structured::Decoder;
 use crate::store::Store;
 use crate::store::extent::Body;
 
@@ -70,6 +71,30 @@ impl RequestBody {
             )),
             _ => writer.finish(),
         }
+    }
+
+    /// As [`RequestBody::store`], of a body in segments; what is stored, and seen, is its content.
+    pub(crate) fn store_structured(
+        &mut self,
+        store: &Store,
+        bytes_max: u64,
+        mut see: impl FnMut(&[u8]),
+    ) -> Result<Body> {
+        let mut writer = store.body_writer();
+        let mut decoder = Decoder::new();
+        let mut length = 0_u64;
+        while let Some(chunk) = self.next_chunk().map_err(StoreError::Source)? {
+            length += chunk.len() as u64;
+            if length > bytes_max {
+                return Err(ErrorCode::RequestBodyTooLarge.into());
+            }
+            decoder.push(&chunk, |run| {
+                see(run);
+                writer.push(run)
+            })?;
+        }
+        decoder.finish()?;
+        writer.finish()
     }
 
     fn next_chunk(&mut self) -> io::Result<Option<Bytes>> {

@@ -9,6 +9,7 @@ use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::common::{BODY_MAX_BYTES, Call};
 use crate::protocol::reply::Reply;
 use crate::protocol::request::Request;
+use crate::protocol::structured::{self, FORM};
 use crate::store::extent::Body;
 
 /// Which checksums an operation answers.
@@ -38,6 +39,8 @@ struct Checksums {
 pub(crate) struct Sums {
     pub md5: Option<String>,
     pub crc64: Option<String>,
+    /// The body came in segments; clients insist on hearing so.
+    pub structured: bool,
 }
 
 impl Sums {
@@ -46,16 +49,13 @@ impl Sums {
         reply
             .with_optional("content-md5", self.md5.as_deref())
             .with_optional("x-ms-content-crc64", self.crc64.as_deref())
+            .with_optional("x-ms-structured-body", self.structured.then_some(FORM))
     }
 }
 
 impl Checksums {
     /// Reads `Content-MD5` and `x-ms-content-crc64`.
     fn of(request: &Request, answered: Answered) -> Result<Self> {
-        if request.header("x-ms-structured-body")?.is_some() {
-            return Err(StoreError::code(ErrorCode::UnsupportedHeader)
-                .element("HeaderName", "x-ms-structured-body"));
-        }
         let md5 = request.header("content-md5")?.map(str::to_owned);
         if let Some(text) = &md5
             && STANDARD.decode(text).map_or(0, |bytes| bytes.len()) != 16
@@ -130,10 +130,22 @@ impl Call<'_> {
     pub(crate) fn store_body(&mut self, answered: Answered) -> Result<(Body, Sums)> {
         let mut sums = Checksums::of(self.request, answered)?;
         let length = self.request.content_length();
-        let body = self
-            .body
-            .store(self.store, length, BODY_MAX_BYTES, |bytes| sums.see(bytes))?;
-        Ok((body, sums.check()?))
+        let structured = structured::is_wanted(self.request)?;
+        let see = |bytes: &[u8]| sums.see(bytes);
+        let body = match structured {
+            false => self.body.store(self.store, length, BODY_MAX_BYTES, see)?,
+            true => self
+                .body
+                .store_structured(self.store, BODY_MAX_BYTES, see)?,
+        };
+        let name = "x-ms-structured-content-length";
+        if let (true, Some(announced)) = (structured, self.request.header(name)?)
+            && announced.parse() != Ok(body.length)
+        {
+            return Err(StoreError::invalid_header(name, announced));
+        }
+        let sums = sums.check()?;
+        Ok((body, Sums { structured, ..sums }))
     }
 }
 

@@ -14,6 +14,9 @@ use crate::store::condition::Conditions;
 use crate::store::inode::{ContentHeaders, Inode, Origin, Properties, PropertyValue, etag_text};
 use crate::store::lease::{LeaseAction, LeaseState, lease_state};
 use crate::store::namespace::Guard;
+use crate::store::path::StorePath;
+use crate::store::tag_filter::TagFilter;
+use crate::store::token::{path_of_token, token_of};
 
 const NS_PER_S: i64 = 1_000_000_000;
 /// Metadata that a path may have.
@@ -48,6 +51,14 @@ fn unix_s(request: &Request, name: &str) -> Result<Option<i64>> {
     Ok(i64::try_from(since).ok())
 }
 
+/// Conditions on tags have the same prefix on either side of a copy but one.
+fn if_tags_header(prefix: &str) -> String {
+    match prefix {
+        "" => "x-ms-if-tags".to_owned(),
+        prefix => format!("{prefix}if-tags"),
+    }
+}
+
 /// Conditions, from headers that start with `prefix`.
 pub(crate) fn conditions(request: &Request, prefix: &str) -> Result<Conditions> {
     let text = |name: &str| -> Result<Option<String>> {
@@ -55,7 +66,15 @@ pub(crate) fn conditions(request: &Request, prefix: &str) -> Result<Conditions> 
             .header(&format!("{prefix}{name}"))?
             .map(str::to_owned))
     };
+    let name = if_tags_header(prefix);
+    let if_tags = match request.header(&name)? {
+        None => None,
+        Some(text) => {
+            Some(TagFilter::parse(text).ok_or_else(|| StoreError::invalid_header(&name, text))?)
+        }
+    };
     Ok(Conditions {
+        if_tags,
         if_match: text("if-match")?,
         if_none_match: text("if-none-match")?,
         if_modified_since_unix_s: unix_s(request, &format!("{prefix}if-modified-since"))?,
@@ -68,6 +87,7 @@ pub(crate) fn guard(request: &Request) -> Result<Guard> {
     Ok(Guard {
         conditions: conditions(request, "")?,
         lease_id: request.header("x-ms-lease-id")?.map(str::to_owned),
+        principal: request.principal.clone(),
     })
 }
 
@@ -163,7 +183,7 @@ impl Reply {
     }
 
     /// Everything that is told about a path, in the words of both protocols: clients of one may ask at the other.
-    pub(crate) fn attributes(mut self, inode: &Inode, now_unix_ns: i64) -> Self {
+    pub(crate) fn attributes(mut self, inode: &Inode, is_flat: bool, now_unix_ns: i64) -> Self {
         let headers = &inode.headers;
         let kind = if inode.is_directory() {
             "directory"
@@ -197,16 +217,24 @@ impl Reply {
         self = self
             .version_of(inode)
             .with("accept-ranges", "bytes")
-            .with("x-ms-resource-type", kind)
             .with("x-ms-blob-type", blob_type)
             .with("x-ms-creation-time", http_date(inode.created_unix_ns))
-            .with("x-ms-owner", &inode.access.owner)
-            .with("x-ms-group", &inode.access.group)
-            .with("x-ms-permissions", inode.access.permissions())
             .with("x-ms-server-encrypted", "true")
             .with("x-ms-access-tier", inode.tier.as_deref().unwrap_or("Hot"));
+        if !is_flat {
+            self.set("x-ms-resource-type", kind);
+            self.set("x-ms-owner", &inode.access.owner);
+            self.set("x-ms-group", &inode.access.group);
+            self.set("x-ms-permissions", inode.access.permissions());
+        }
         if inode.tier.is_none() {
             self.set("x-ms-access-tier-inferred", "true");
+        }
+        if let Some(changed) = inode.tier_changed_unix_ns {
+            self.set("x-ms-access-tier-change-time", http_date(changed));
+        }
+        if inode.is_sealed {
+            self.set("x-ms-blob-sealed", "true");
         }
         if is_append_blob {
             let blocks = inode.appended_blocks.to_string();
@@ -224,6 +252,9 @@ impl Reply {
         if !inode.tags.is_empty() {
             self.set("x-ms-tag-count", inode.tags.len().to_string());
         }
+        if let Some(context) = &inode.encryption_context {
+            self.set("x-ms-encryption-context", context);
+        }
         if let Some(expires) = inode.expires_unix_ns {
             self.set("x-ms-expiry-time", http_date(expires));
         }
@@ -238,6 +269,16 @@ impl Reply {
             );
         }
         self.lease_state(inode.lease.as_ref(), now_unix_ns)
+    }
+
+    /// Whether a deletion can be undone, and by which number.
+    pub(crate) fn deletion(self, deletion: Option<u64>) -> Self {
+        match deletion {
+            None => self.with("x-ms-delete-type-permanent", "true"),
+            Some(number) => self
+                .with("x-ms-delete-type-permanent", "false")
+                .with("x-ms-deletion-id", number.to_string()),
+        }
     }
 
     /// `x-ms-lease-*`.
@@ -352,6 +393,25 @@ pub(crate) fn lease_status(action: &LeaseAction) -> u16 {
 }
 
 impl Call<'_> {
+    /// The path that a continuation token in the query names.
+    pub(crate) fn continuation(&self, name: &str) -> Result<Option<StorePath>> {
+        match self.request.query.get(name) {
+            None | Some("") => Ok(None),
+            Some(token) => path_of_token(token)
+                .and_then(|path| self.request.path_of(&path).ok())
+                .map(Some)
+                .ok_or_else(|| {
+                    StoreError::invalid_query(name, token, "It is not one that was given out.")
+                }),
+        }
+    }
+
+    /// The token for a page that begins with `path`.
+    pub(crate) fn token(&self, created_unix_ns: i64, path: &StorePath) -> String {
+        let request = self.request;
+        token_of(&request.account, &request.filesystem, created_unix_ns, path)
+    }
+
     /// Refuses a body where there must be none.
     pub(crate) fn no_body(&mut self) -> Result<()> {
         match self.request.content_length() {

@@ -14,8 +14,9 @@ mod read;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod route;
+pub(crate) mod structured;
 
-use crate::error::Result;
+use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::Store;
 
 use self::body::RequestBody;
@@ -24,6 +25,7 @@ use self::request::{Face, Request};
 
 /// Carries out a request whose signature is good.
 pub(crate) fn carry_out(store: &Store, request: &Request, body: &mut RequestBody) -> Result<Reply> {
+    refuse_unsupported(request)?;
     let mut call = common::Call {
         store,
         request,
@@ -32,5 +34,29 @@ pub(crate) fn carry_out(store: &Store, request: &Request, body: &mut RequestBody
     match request.face {
         Face::Dfs => dfs::dispatch(&mut call),
         Face::Blob => blob::dispatch(&mut call),
+    }
+}
+
+/// Headers that ask for what the emulator does not do; to pass over them would be to promise it.
+const UNSUPPORTED_HEADERS: [&str; 8] = [
+    "x-ms-encryption-key",
+    "x-ms-encryption-key-sha256",
+    "x-ms-source-encryption-key",
+    "x-ms-encryption-scope",
+    "x-ms-immutability-policy-until-date",
+    "x-ms-immutability-policy-mode",
+    "x-ms-legal-hold",
+    "x-ms-copy-source-authorization",
+];
+
+fn refuse_unsupported(request: &Request) -> Result<()> {
+    let asked = UNSUPPORTED_HEADERS
+        .iter()
+        .find(|name| request.headers.contains_key(**name));
+    match asked {
+        None => Ok(()),
+        Some(name) => {
+            Err(StoreError::code(ErrorCode::UnsupportedHeader).element("HeaderName", name))
+        }
     }
 }

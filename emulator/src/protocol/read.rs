@@ -5,15 +5,18 @@ use base64::engine::general_purpose::STANDARD;
 use md5::Digest as _;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::checksums::crc64_of;
 use crate::protocol::common::{Call, conditions};
 use crate::protocol::reply::{Reply, ReplyBody};
 use crate::protocol::request::Request;
+use crate::protocol::structured;
 use crate::store::condition::ConditionUse;
+use crate::store::content::ContentReader;
 use crate::store::inode::Inode;
 use crate::store::lease;
 
-/// The largest range whose MD5 is worked out on request.
-const RANGE_MD5_MAX_BYTES: u64 = 4 << 20;
+/// The largest range whose MD5 or CRC-64 is worked out on request.
+const RANGE_CHECKSUM_MAX_BYTES: u64 = 4 << 20;
 
 /// What a `Range` header asks of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,24 +63,39 @@ fn check(call: &Call<'_>, inode: &Inode) -> Result<()> {
     )
 }
 
+/// Whether the range's MD5 is wanted, or its CRC-64; both at once is an error.
+fn range_checksums(request: &Request) -> Result<(bool, bool)> {
+    let wanted = |name: &str| -> Result<bool> {
+        match request.header(name)? {
+            None => Ok(false),
+            Some(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Some(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            Some(text) => Err(StoreError::invalid_header(name, text)),
+        }
+    };
+    let crc64 = "x-ms-range-get-content-crc64";
+    match (wanted("x-ms-range-get-content-md5")?, wanted(crc64)?) {
+        (true, true) => Err(StoreError::invalid_header(crc64, "true")),
+        wanted => Ok(wanted),
+    }
+}
+
 /// `GET` of a path.
 pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
-    let path = request.store_path()?;
-    let (node, mut reader) = call
-        .store
-        .open_node(&request.account, &request.filesystem, &path)?;
+    let path = request.path_or_snapshot()?;
+    let (node, mut reader) = call.store.open_node(
+        &request.principal,
+        &request.account,
+        &request.filesystem,
+        &path,
+    )?;
     let inode = node.inode;
     check(call, &inode)?;
-    let reply = Reply::new(200).attributes(&inode, call.store.now_unix_ns());
+    let reply = Reply::new(200).attributes(&inode, request.is_flat, call.store.now_unix_ns());
     let Span::Part { first, last } = span(request, inode.length)? else {
         let length = inode.length;
-        let body = ReplyBody::File {
-            reader: Box::new(reader),
-            offset: 0,
-            length,
-        };
-        return Ok(Reply { body, ..reply });
+        return with_content(request, reply, reader, 0, length);
     };
     let length = last - first + 1;
     let mut reply = reply.with(
@@ -90,20 +108,45 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
         reply.set("x-ms-blob-content-md5", md5);
         reply.set("x-ms-content-md5", md5);
     }
-    if request
-        .header("x-ms-range-get-content-md5")?
-        .is_some_and(|wanted| wanted.eq_ignore_ascii_case("true"))
-    {
-        if length > RANGE_MD5_MAX_BYTES {
+    let (wants_md5, wants_crc64) = range_checksums(request)?;
+    if wants_md5 || wants_crc64 {
+        if length > RANGE_CHECKSUM_MAX_BYTES {
             return Err(StoreError::code(ErrorCode::OutOfRangeInput));
         }
         let bytes = reader.read_range(first, length)?;
-        reply.set("content-md5", STANDARD.encode(md5::Md5::digest(&bytes)));
+        match wants_md5 {
+            true => reply.set("content-md5", STANDARD.encode(md5::Md5::digest(&bytes))),
+            false => reply.set("x-ms-content-crc64", crc64_of(&bytes)),
+        }
     }
-    reply.body = ReplyBody::File {
-        reader: Box::new(reader),
-        offset: first,
-        length,
+    with_content(request, reply, reader, first, length)
+}
+
+/// Puts a range of the file into the answer, in the form that the request wants.
+fn with_content(
+    request: &Request,
+    mut reply: Reply,
+    reader: ContentReader,
+    offset: u64,
+    length: u64,
+) -> Result<Reply> {
+    let reader = Box::new(reader);
+    reply.body = match structured::is_wanted(request)? {
+        false => ReplyBody::File {
+            reader,
+            offset,
+            length,
+        },
+        true => {
+            structured::Encoder::new(length)?;
+            reply.set("x-ms-structured-body", structured::FORM);
+            reply.set("x-ms-structured-content-length", length.to_string());
+            ReplyBody::Structured {
+                reader,
+                offset,
+                length,
+            }
+        }
     };
     Ok(reply)
 }
@@ -111,12 +154,17 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
 /// `HEAD` of a path.
 pub(super) fn head(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
-    let path = request.store_path()?;
+    let path = request.path_or_snapshot()?;
     let inode = call
         .store
-        .node(&request.account, &request.filesystem, &path)?
+        .node_as(
+            &request.principal,
+            &request.account,
+            &request.filesystem,
+            &path,
+        )?
         .inode;
     check(call, &inode)?;
-    let reply = Reply::new(200).attributes(&inode, call.store.now_unix_ns());
+    let reply = Reply::new(200).attributes(&inode, request.is_flat, call.store.now_unix_ns());
     Ok(reply.with("content-length", inode.length.to_string()))
 }

@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::error::{ErrorCode, StoreError};
 use crate::protocol::request::{Face, Request};
+use crate::protocol::structured;
 use crate::store::content::ContentReader;
 
 const JSON: &str = "application/json;charset=utf-8";
@@ -16,6 +17,12 @@ pub(crate) enum ReplyBody {
     Bytes(Vec<u8>),
     /// A range of a file as it was opened.
     File {
+        reader: Box<ContentReader>,
+        offset: u64,
+        length: u64,
+    },
+    /// The same, in segments with checksums.
+    Structured {
         reader: Box<ContentReader>,
         offset: u64,
         length: u64,
@@ -77,6 +84,7 @@ impl Reply {
             ReplyBody::Empty => 0,
             ReplyBody::Bytes(bytes) => bytes.len() as u64,
             ReplyBody::File { length, .. } => *length,
+            ReplyBody::Structured { length, .. } => structured::encoded_length(*length),
         }
     }
 

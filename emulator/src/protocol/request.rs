@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::query::Query;
 use crate::protocol::route;
+use crate::store::authorize::Principal;
 use crate::store::path::StorePath;
 
 /// Spoken when a request does not say.
@@ -44,7 +45,11 @@ pub(crate) struct Request {
     pub client_request_id: Option<String>,
     /// Where the server was reached, for URLs in answers: `http://127.0.0.1:10000/devstoreaccount1`.
     pub endpoint: String,
-    /// Who is asking.
+    /// Whether the account has no hierarchical namespace.
+    pub is_flat: bool,
+    /// Who is asking, for access control.
+    pub principal: Principal,
+    /// From where.
     pub client_ip: std::net::IpAddr,
 }
 
@@ -96,6 +101,8 @@ impl Request {
             endpoint: place.endpoint,
             query,
             headers,
+            is_flat: false,
+            principal: Principal::Superuser,
             client_ip,
         }
     }
@@ -165,7 +172,43 @@ impl Request {
 
     /// The path within the filesystem.
     pub(crate) fn store_path(&self) -> Result<StorePath> {
-        StorePath::parse(&self.path)
+        self.path_of(&self.path)
+    }
+
+    /// A path as the account has them.
+    pub(crate) fn path_of(&self, text: &str) -> Result<StorePath> {
+        match self.is_flat {
+            true => StorePath::flat(text),
+            false => StorePath::parse(text),
+        }
+    }
+
+    /// The path within the filesystem, or the snapshot of it that the query names.
+    pub(crate) fn path_or_snapshot(&self) -> Result<StorePath> {
+        let path = self.store_path()?;
+        let Some(time) = self.query.get("snapshot") else {
+            return Ok(path);
+        };
+        let is_time = time.parse::<jiff::Timestamp>().is_ok() && !time.contains('\0');
+        match (self.is_flat, is_time) {
+            (true, true) => Ok(path.snapshot(time)),
+            (true, false) => Err(StoreError::invalid_query(
+                "snapshot",
+                time,
+                "It is not a time.",
+            )),
+            (false, _) => {
+                Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into())
+            }
+        }
+    }
+
+    /// Refuses what takes directories or access control lists, in an account without them.
+    pub(crate) fn needs_namespace(&self) -> Result<()> {
+        match self.is_flat {
+            true => Err(ErrorCode::HierarchicalNamespaceNotEnabled.into()),
+            false => Ok(()),
+        }
     }
 
     pub(crate) fn content_length(&self) -> Option<u64> {

@@ -36,12 +36,16 @@ impl Store {
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
         let mut node = core
-            .find(&txn, record.root, path)?
+            .find_as(&txn, &guard.principal, record.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
+        core.check_change(&txn, &guard.principal, record.root, path, &node.inode)?;
         if node.inode.origin != Origin::AppendBlob {
             return Err(ErrorCode::InvalidBlobType.into());
         }
         guard.check_write(core, &node.inode, ConditionUse::Write)?;
+        if node.inode.is_sealed {
+            return Err(ErrorCode::BlobIsSealed.into());
+        }
         if node.inode.appended_blocks >= APPENDED_BLOCKS_MAX {
             return Err(ErrorCode::BlockCountExceedsLimit.into());
         }

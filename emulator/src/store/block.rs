@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{ErrorCode, Result};
+use crate::store::authorize::{Principal, READ};
 use crate::store::condition::Conditions;
 use crate::store::content::{CommittedBlock, Content, Segment};
 use crate::store::core::Core;
@@ -11,7 +12,7 @@ use crate::store::extent::{Body, Floating};
 use crate::store::flush::Waiting;
 use crate::store::inode::{Inode, Origin};
 use crate::store::lease;
-use crate::store::namespace::Node;
+use crate::store::namespace::{Guard, Node};
 use crate::store::path::StorePath;
 use crate::store::transaction::Transaction;
 use crate::store::{Store, key};
@@ -118,7 +119,7 @@ impl Store {
         path: &StorePath,
         block_id: &[u8],
         body: Body,
-        lease_id: Option<&str>,
+        guard: &Guard,
     ) -> Result<()> {
         if block_id.is_empty() || block_id.len() > BLOCK_ID_BYTES_MAX {
             return Err(ErrorCode::InvalidBlockId.into());
@@ -130,8 +131,16 @@ impl Store {
         let record = core.filesystem(&txn, account, filesystem)?;
         let node = core.find(&txn, record.root, path)?;
         check_target(node.as_ref())?;
-        if let Some(node) = &node {
-            lease::check_write(node.inode.lease.as_ref(), lease_id, core.now_unix_ns())?;
+        let (principal, lease_id) = (&guard.principal, guard.lease_id.as_deref());
+        match &node {
+            Some(node) => {
+                core.check_change(&txn, principal, record.root, path, &node.inode)?;
+                lease::check_write(node.inode.lease.as_ref(), lease_id, core.now_unix_ns())?;
+            }
+            None => {
+                let parents = path.split().map_or(&[][..], |(parents, _)| parents);
+                core.check_may_add(&txn, principal, record.root, parents)?;
+            }
         }
         let staged = core.staged(record.id, path)?;
         if staged.keys().any(|other| other.len() != block_id.len()) {
@@ -248,11 +257,17 @@ impl Store {
         account: &str,
         filesystem: &str,
         path: &StorePath,
+        principal: &Principal,
     ) -> Result<BlockList> {
         let core = self.core();
         let view = core.read();
         let record = core.filesystem(&view, account, filesystem)?;
+        let parents = path.split().map_or(&[][..], |(parents, _)| parents);
+        core.check_way(&view, principal, record.root, parents)?;
         let node = core.find(&view, record.root, path)?;
+        if let Some(node) = &node {
+            core.check_access(principal, &node.inode, READ)?;
+        }
         let staged = core.staged(record.id, path)?;
         let mut blocks = BlockList::default();
         let uncommitted = staged.into_iter().map(|(id, waiting)| BlockInfo {
@@ -305,6 +320,10 @@ impl Store {
         let node = core
             .find(&txn, from.root, source.1)?
             .ok_or(ErrorCode::CannotVerifyCopySource)?;
+        let principal = &request.guard.principal;
+        let parents = source.1.split().map_or(&[][..], |(parents, _)| parents);
+        core.check_way(&txn, principal, from.root, parents)?;
+        core.check_access(principal, &node.inode, READ)?;
         source_conditions.check(
             Some(node.inode.version()),
             crate::store::condition::ConditionUse::Source,

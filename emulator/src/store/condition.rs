@@ -1,7 +1,10 @@
 //! HTTP conditions: by ETag and by time.
 
+use std::collections::BTreeMap;
+
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::inode::etag_text;
+use crate::store::tag_filter::TagFilter;
 
 const NS_PER_S: i64 = 1_000_000_000;
 
@@ -16,6 +19,8 @@ pub struct Conditions {
     pub if_modified_since_unix_s: Option<i64>,
     /// `If-Unmodified-Since`.
     pub if_unmodified_since_unix_s: Option<i64>,
+    /// `x-ms-if-tags`.
+    pub if_tags: Option<TagFilter>,
 }
 
 /// How a failed condition is said.
@@ -35,11 +40,13 @@ pub enum ConditionUse {
 
 /// The ETag and time that conditions are compared with.
 #[derive(Clone, Copy, Debug)]
-pub struct Version {
+pub struct Version<'a> {
     /// Its ETag.
     pub etag: u64,
     /// Last modified.
     pub modified_unix_ns: i64,
+    /// Index tags, `None` for what cannot have any.
+    pub tags: Option<&'a BTreeMap<String, String>>,
 }
 
 impl Conditions {
@@ -62,18 +69,23 @@ impl Conditions {
     ///
     /// # Errors
     /// `ConditionNotMet`, `SourceConditionNotMet`, `PathAlreadyExists` or `NotModified`, by `for_use`.
-    pub fn check(&self, current: Option<Version>, for_use: ConditionUse) -> Result<()> {
+    pub fn check(&self, current: Option<Version<'_>>, for_use: ConditionUse) -> Result<()> {
         let not_met = || match for_use {
             ConditionUse::Source => StoreError::code(ErrorCode::SourceConditionNotMet),
             _ => StoreError::code(ErrorCode::ConditionNotMet),
         };
         let Some(current) = current else {
-            return if self.if_match.is_some() {
+            return if self.if_match.is_some() || self.if_tags.is_some() {
                 Err(not_met())
             } else {
                 Ok(())
             };
         };
+        if let Some(filter) = &self.if_tags
+            && !current.tags.is_some_and(|tags| filter.matches(tags))
+        {
+            return Err(not_met());
+        }
         let modified_unix_s = current.modified_unix_ns.div_euclid(NS_PER_S);
         if self
             .if_match
@@ -132,6 +144,7 @@ mod tests {
         let current = Some(Version {
             etag: 0x8DE_0000_0000_0001,
             modified_unix_ns: 10 * NS_PER_S + 5,
+            tags: None,
         });
         let absent = Conditions::if_absent();
         let code = |for_use| absent.check(current, for_use).unwrap_err().service_code();

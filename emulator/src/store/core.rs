@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::account::Account;
 use crate::clock::Clock;
@@ -20,8 +20,10 @@ use crate::store::{GROUP_SYNC_INTERVAL_MS, StoreOptions, SyncMode, garbage, key}
 /// Content lists kept decoded, counted in segments.
 const CACHE_SEGMENTS_MAX: usize = 500_000;
 /// 100 ns steps from year 1 to 1970: ETags look like the service's, which count from there.
-const TICKS_TO_1970: u64 = 621_355_968_000_000_000;
+pub(crate) const TICKS_TO_1970: u64 = 621_355_968_000_000_000;
 const GARBAGE_INTERVAL_MS: u64 = 500;
+/// How often deletions are looked through for those whose days are over.
+const RETENTION_INTERVAL: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -419,7 +421,14 @@ pub(crate) fn start_threads(core: &Arc<Core>) -> Result<Vec<JoinHandle<()>>> {
 }
 
 fn collect_until_stopped(core: &Arc<Core>) {
+    let mut looked: Option<Instant> = None;
     while !core.is_stopping() {
+        if looked.is_none_or(|at| at.elapsed() >= RETENTION_INTERVAL) {
+            looked = Some(Instant::now());
+            if let Err(error) = core.end_retention() {
+                tracing::error!(%error, "what can be restored no more could not be given up");
+            }
+        }
         if let Err(error) = garbage::collect(core, || core.is_stopping()) {
             tracing::error!(%error, "what was deleted could not be taken apart; the next open tries again");
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{ErrorCode, Result};
 use crate::store::Store;
 use crate::store::acl::{AccessControl, AclEntry, UMASK_DEFAULT};
+use crate::store::authorize::Principal;
 use crate::store::condition::ConditionUse;
 use crate::store::content::{CommittedBlock, Content};
 use crate::store::core::{Core, View};
@@ -91,6 +92,8 @@ pub struct CreateRequest {
     pub copy: Option<CopyState>,
     /// Access tier.
     pub tier: Option<String>,
+    /// What a client that encrypts by itself notes with the file.
+    pub encryption_context: Option<String>,
 }
 
 impl CreateRequest {
@@ -115,6 +118,7 @@ impl CreateRequest {
             breaks_lease: false,
             copy: None,
             tier: None,
+            encryption_context: None,
         }
     }
 }
@@ -165,6 +169,9 @@ impl Core {
             tags: std::collections::BTreeMap::new(),
             copy: None,
             tier: None,
+            encryption_context: None,
+            tier_changed_unix_ns: None,
+            is_sealed: false,
             appended_blocks: 0,
         }
     }
@@ -183,6 +190,7 @@ impl Core {
         txn: &mut Transaction<'_>,
         root: u64,
         segments: &[String],
+        principal: &Principal,
     ) -> Result<u64> {
         let mut current = root;
         for segment in segments {
@@ -190,13 +198,14 @@ impl Core {
                 Some((id, NodeKind::Directory)) => id,
                 Some((_, NodeKind::File)) => return Err(ErrorCode::PathConflict.into()),
                 None => {
-                    let access = self.default_access(
+                    let mut access = self.default_access(
                         txn,
                         current,
                         NodeKind::Directory,
                         None,
                         UMASK_DEFAULT,
                     )?;
+                    self.give(txn, &mut access, current, principal)?;
                     let inode = self.new_inode(NodeKind::Directory, Origin::Dfs, access);
                     txn.put_inode(None, &inode, empty_content())?;
                     txn.link(current, segment, inode.id, NodeKind::Directory);
@@ -205,6 +214,21 @@ impl Core {
             };
         }
         Ok(current)
+    }
+
+    /// Makes the principal the owner of something new in a directory; its group is the directory's.
+    fn give(
+        &self,
+        view: &impl View,
+        access: &mut AccessControl,
+        directory: u64,
+        principal: &Principal,
+    ) -> Result<()> {
+        if let Principal::User { id, .. } = principal {
+            access.owner.clone_from(id);
+            access.group = self.node(view, directory)?.inode.access.group;
+        }
+        Ok(())
     }
 
     /// Permissions of a new child: the parent's default list, or the mode after the umask.
@@ -251,8 +275,21 @@ impl Core {
             return Err(ErrorCode::PathConflict.into());
         };
         let existing = self.find(txn, filesystem.root, path)?;
+        let principal = &request.guard.principal;
+        match &existing {
+            None => self.check_may_add(txn, principal, filesystem.root, parents)?,
+            Some(node) => {
+                self.check_change(txn, principal, filesystem.root, path, &node.inode)?;
+                if request.acl.is_some() || request.permissions.is_some() {
+                    principal.check_access_change(&node.inode.access, None, None)?;
+                }
+            }
+        }
+        if request.owner.is_some() || request.group.is_some() {
+            principal.must_be_superuser()?;
+        }
         self.check_create(request, existing.as_ref())?;
-        let parent = self.ensure_directories(txn, filesystem.root, parents)?;
+        let parent = self.ensure_directories(txn, filesystem.root, parents, principal)?;
         let mut inode = self.created_inode(txn, parent, request, existing.as_ref())?;
         inode.length = prepared.length;
         inode.headers = request.headers.clone();
@@ -260,6 +297,8 @@ impl Core {
         inode.tags = request.tags.clone();
         inode.copy = request.copy.clone();
         inode.tier = request.tier.clone();
+        inode.tier_changed_unix_ns = request.tier.as_ref().map(|_| inode.created_unix_ns);
+        inode.encryption_context = request.encryption_context.clone();
         inode.expires_unix_ns = request
             .expiry
             .and_then(|expiry| expiry.resolve(inode.created_unix_ns, self.now_unix_ns()));
@@ -295,9 +334,17 @@ impl Core {
             };
         };
         let inode = &existing.inode;
-        request
-            .guard
-            .conditions
+        let lease_id = request.guard.lease_id.as_deref();
+        let mut conditions = request.guard.conditions.clone();
+        if !request.breaks_lease && lease_id.is_some() {
+            // Whoever holds the lease of a blob replaces it, `If-None-Match: *` or not; whoever has lost it is told so
+            // first. Recorded.
+            lease::check_write(inode.lease.as_ref(), lease_id, self.now_unix_ns())?;
+            if conditions.if_none_match.as_deref() == Some("*") {
+                conditions.if_none_match = None;
+            }
+        }
+        conditions
             .check(Some(inode.version()), ConditionUse::Create)
             .map_err(|error| {
                 let kind = if inode.is_directory() {
@@ -314,7 +361,6 @@ impl Core {
         if inode.kind != request.kind {
             return Err(ErrorCode::PathConflict.into());
         }
-        let lease_id = request.guard.lease_id.as_deref();
         if request.breaks_lease && lease_id.is_none() {
             return Ok(());
         }
@@ -337,6 +383,15 @@ impl Core {
         )?;
         if let Some(entries) = &request.acl {
             access.replace(entries.clone())?;
+        }
+        match existing {
+            None => self.give(txn, &mut access, parent, &request.guard.principal)?,
+            // What is replaced keeps its owner unless the superuser replaces it.
+            Some(existing) if !request.guard.principal.is_superuser() => {
+                access.owner.clone_from(&existing.inode.access.owner);
+                access.group.clone_from(&existing.inode.access.group);
+            }
+            Some(_) => {}
         }
         if let (Some(existing), true) = (existing, request.keeps_access) {
             access = existing.inode.access.clone();
@@ -367,7 +422,12 @@ impl Core {
     }
 
     /// A name that leads to an expired file is free; what it led to is taken apart.
-    fn unlink_expired(&self, txn: &mut Transaction<'_>, parent: u64, name: &str) -> Result<()> {
+    pub(crate) fn unlink_expired(
+        &self,
+        txn: &mut Transaction<'_>,
+        parent: u64,
+        name: &str,
+    ) -> Result<()> {
         if let Some((id, _)) = self.entry(txn, parent, name)? {
             txn.reclaim(id);
         }

@@ -3,22 +3,39 @@
 use crate::error::{ErrorCode, Result};
 use crate::store::Store;
 use crate::store::condition::ConditionUse;
-use crate::store::core::Core;
+use crate::store::core::{Core, View};
 use crate::store::inode::{Inode, NodeKind};
 use crate::store::key;
 use crate::store::namespace::Guard;
 use crate::store::path::StorePath;
 use crate::store::sled_file::namespace_error;
+use crate::store::transaction::decode_entry;
 
 impl Core {
-    /// Whether a directory has entries. The caller holds the namespace.
-    pub(crate) fn is_empty_directory(&self, directory: u64) -> Result<bool> {
-        match self.tree().scan_prefix(key::entries(directory)).next() {
-            None => Ok(true),
-            Some(Ok(_)) => Ok(false),
-            Some(Err(error)) => Err(namespace_error("read", &error)),
+    /// Whether a directory has entries; what has expired is none. The caller holds the namespace.
+    pub(crate) fn is_empty_directory(&self, view: &impl View, directory: u64) -> Result<bool> {
+        let now = self.now_unix_ns();
+        for item in self.tree().scan_prefix(key::entries(directory)) {
+            let (_, value) = item.map_err(|e| namespace_error("read", &e))?;
+            let Some((id, _)) = decode_entry(&value) else {
+                return Ok(false);
+            };
+            let expires = self.node(view, id)?.inode.expires_unix_ns;
+            if expires.is_none_or(|expires| expires > now) {
+                return Ok(false);
+            }
         }
+        Ok(true)
     }
+}
+
+/// What a deletion did.
+#[derive(Clone, Debug)]
+pub struct Deleted {
+    /// What it was.
+    pub inode: Inode,
+    /// The number that an undelete names it by; `None` when it is gone for good.
+    pub deletion: Option<u64>,
 }
 
 impl Store {
@@ -33,31 +50,36 @@ impl Store {
         path: &StorePath,
         recursive: bool,
         guard: &Guard,
-    ) -> Result<Inode> {
+    ) -> Result<Deleted> {
         let core = self.core();
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
         let node = core
-            .find(&txn, record.root, path)?
+            .find_as(&txn, &guard.principal, record.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
         let Some((parents, name)) = path.split() else {
             return Err(ErrorCode::ResourceTypeMismatch.into());
         };
+        let principal = &guard.principal;
+        core.check_may_take(&txn, principal, record.root, parents, &node.inode)?;
         guard.check_write(core, &node.inode, ConditionUse::Write)?;
         let inode = node.inode;
-        if inode.is_directory() && !recursive && !core.is_empty_directory(inode.id)? {
+        if inode.is_directory() && recursive {
+            core.check_may_empty(&txn, principal, &inode)?;
+        }
+        if inode.is_directory() && !recursive && !core.is_empty_directory(&txn, inode.id)? {
             return Err(ErrorCode::DirectoryNotEmpty.into());
         }
         let Some((parent, NodeKind::Directory)) = core.walk(&txn, record.root, parents)? else {
             return Err(ErrorCode::PathNotFound.into());
         };
         txn.remove(key::entry(parent, name));
-        txn.reclaim(inode.id);
+        let deletion = core.keep_or_reclaim(&mut txn, account, record.id, path, &inode)?;
         if !inode.is_directory() {
             core.drop_staged(&mut txn, record.id, path)?;
         }
         let batch = txn.commit()?;
         core.acknowledge(batch, false)?;
-        Ok(inode)
+        Ok(Deleted { inode, deletion })
     }
 }

@@ -35,7 +35,7 @@ fn container_lease_error(error: StoreError) -> StoreError {
 }
 
 impl Core {
-    fn put_filesystem(
+    pub(crate) fn put_filesystem(
         &self,
         txn: &mut Transaction<'_>,
         account: &str,
@@ -213,9 +213,7 @@ impl Store {
         )
         .map_err(container_lease_error)?;
         txn.remove(key::filesystem(account, name));
-        txn.reclaim(record.root);
-        // Staged blocks belong to the filesystem's number; the collector knows it by this mark.
-        txn.reclaim(record.id);
+        core.keep_or_reclaim_filesystem(&mut txn, account, name, record)?;
         let batch = txn.commit()?;
         core.acknowledge(batch, false)
     }

@@ -279,8 +279,9 @@ impl Store {
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
         let mut node = core
-            .find(&txn, record.root, path)?
+            .find_as(&txn, &guard.principal, record.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
+        core.check_change(&txn, &guard.principal, record.root, path, &node.inode)?;
         if node.inode.is_directory() {
             return Err(ErrorCode::ResourceTypeMismatch.into());
         }
@@ -318,8 +319,10 @@ impl Store {
                 let view = core.read();
                 let record = core.filesystem(&view, account, filesystem)?;
                 let node = core
-                    .find(&view, record.root, path)?
+                    .find_as(&view, &request.guard.principal, record.root, path)?
                     .ok_or(ErrorCode::PathNotFound)?;
+                let principal = &request.guard.principal;
+                core.check_change(&view, principal, record.root, path, &node.inode)?;
                 let waiting = core.waiting(&key::uncommitted_of(node.inode.id))?;
                 (node, waiting)
             };

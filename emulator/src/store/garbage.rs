@@ -25,7 +25,10 @@ fn reclaim_step(core: &Core) -> Result<bool> {
     let (key, _) = item.map_err(|e| namespace_error("read", &e))?;
     let id = key::id_of(&key);
     let done = match core.get(&key::inode(id))? {
-        None => reclaim_staged(core, &mut txn, id)?,
+        None => {
+            core.drop_deleted(&mut txn, id)?;
+            reclaim_staged(core, &mut txn, id)?
+        }
         Some(_) => reclaim_inode(core, &mut txn, id)?,
     };
     if done {

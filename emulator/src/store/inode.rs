@@ -141,6 +141,15 @@ pub struct Inode {
     /// Access tier that a client set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
+    /// What a client that encrypts by itself notes with the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption_context: Option<String>,
+    /// When the tier was set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier_changed_unix_ns: Option<i64>,
+    /// Whether an append blob is closed for good.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_sealed: bool,
     /// How many blocks were appended to an append blob.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub appended_blocks: u32,
@@ -155,10 +164,11 @@ impl Inode {
 
     /// What conditions compare with.
     #[must_use]
-    pub fn version(&self) -> Version {
+    pub fn version(&self) -> Version<'_> {
         Version {
             etag: self.etag,
             modified_unix_ns: self.modified_unix_ns,
+            tags: Some(&self.tags),
         }
     }
 }
@@ -282,10 +292,11 @@ pub struct Filesystem {
 impl Filesystem {
     /// What conditions compare with.
     #[must_use]
-    pub fn version(&self) -> Version {
+    pub fn version(&self) -> Version<'_> {
         Version {
             etag: self.etag,
             modified_unix_ns: self.modified_unix_ns,
+            tags: None,
         }
     }
 }

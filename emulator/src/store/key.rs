@@ -14,6 +14,9 @@ const UNCOMMITTED: u8 = b'U';
 const STAGED: u8 = b'S';
 const GARBAGE_EXTENT: u8 = b'G';
 const RECLAIM: u8 = b'R';
+const SERVICE: u8 = b'A';
+const DELETED: u8 = b'Z';
+const DELETED_FILESYSTEM: u8 = b'Y';
 
 fn with_id(kind: u8, id: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(32);
@@ -126,4 +129,48 @@ pub(crate) fn reclaims() -> [u8; 1] {
 
 pub(crate) fn reclaim(inode: u64) -> Vec<u8> {
     with_id(RECLAIM, inode)
+}
+
+/// Settings of an account's Blob service.
+pub(crate) fn service(account: &str) -> Vec<u8> {
+    let mut key = vec![SERVICE];
+    key.extend_from_slice(account.as_bytes());
+    key
+}
+
+/// Everything that was deleted and can be restored.
+pub(crate) fn deleted() -> [u8; 1] {
+    [DELETED]
+}
+
+/// What was deleted in a filesystem and can be restored; what follows is the number of the deletion.
+pub(crate) fn deleted_in(filesystem: u64) -> Vec<u8> {
+    with_id(DELETED, filesystem)
+}
+
+pub(crate) fn deleted_path(filesystem: u64, deletion: u64) -> Vec<u8> {
+    let mut key = deleted_in(filesystem);
+    key.extend_from_slice(&deletion.to_be_bytes());
+    key
+}
+
+/// Every filesystem that was deleted and can be restored.
+pub(crate) fn all_deleted_filesystems() -> [u8; 1] {
+    [DELETED_FILESYSTEM]
+}
+
+/// Filesystems of an account that were deleted and can be restored.
+pub(crate) fn deleted_filesystems(account: &str) -> Vec<u8> {
+    let mut key = vec![DELETED_FILESYSTEM];
+    key.extend_from_slice(account.as_bytes());
+    key.push(0);
+    key
+}
+
+pub(crate) fn deleted_filesystem(account: &str, name: &str, deletion: u64) -> Vec<u8> {
+    let mut key = deleted_filesystems(account);
+    key.extend_from_slice(name.as_bytes());
+    key.push(0);
+    key.extend_from_slice(&deletion.to_be_bytes());
+    key
 }

@@ -2,10 +2,8 @@
 
 use std::ops::Bound;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::authorize::{EXECUTE, Principal, READ};
 use crate::store::core::{Core, View};
 use crate::store::inode::{Filesystem, Inode, NodeKind};
 use crate::store::path::StorePath;
@@ -25,8 +23,6 @@ pub struct ListRequest {
     pub name_prefix: String,
     /// Whether to go into directories.
     pub recursive: bool,
-    /// Goes on behind this path.
-    pub after: Option<StorePath>,
     /// Starts at this path, whether it is there or not.
     pub from: Option<StorePath>,
     /// Entries at most.
@@ -49,21 +45,8 @@ pub struct ListPage {
     pub filesystem: Filesystem,
     /// What was found.
     pub entries: Vec<Listed>,
-    /// Where to go on; `None` at the end.
-    pub after: Option<StorePath>,
-}
-
-/// A path as a token that clients give back.
-#[must_use]
-pub fn continuation_of(path: &StorePath) -> String {
-    STANDARD.encode(path.to_string())
-}
-
-/// The path of a token, `None` when it is not one of ours.
-#[must_use]
-pub fn path_of_continuation(token: &str) -> Option<StorePath> {
-    let bytes = STANDARD.decode(token).ok()?;
-    StorePath::parse(&String::from_utf8(bytes).ok()?).ok()
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<StorePath>,
 }
 
 /// A directory that is being gone through.
@@ -99,21 +82,20 @@ impl Core {
         }
     }
 
-    /// The levels to go on with behind a path, or at it, the outermost first.
-    fn levels_behind(
+    /// The levels to go through from a path on, the outermost first. The path need not be there.
+    fn levels_from(
         &self,
         view: &impl View,
         directory: u64,
         request: &ListRequest,
         place: &StorePath,
-        inclusive: bool,
     ) -> Result<Vec<Level>> {
         let depth = request.directory.segments().len();
         let mut levels = Vec::new();
         let mut current = (directory, request.directory.clone());
         let mut names = place.segments().iter().skip(depth).peekable();
         while let Some(name) = names.next() {
-            let is_start = inclusive && names.peek().is_none();
+            let is_start = names.peek().is_none();
             let bound = match is_start {
                 true => Bound::Included(name.as_str()),
                 false => Bound::Excluded(name.as_str()),
@@ -138,20 +120,38 @@ impl Store {
     /// # Errors
     /// `FilesystemNotFound`; `PathNotFound` when the directory is not there or is a file.
     pub fn list(&self, account: &str, filesystem: &str, request: &ListRequest) -> Result<ListPage> {
+        self.list_as(&Principal::Superuser, account, filesystem, request)
+    }
+
+    /// As [`Store::list`], for somebody who must be allowed to read the directory. One below that may not be read is
+    /// listed, and not gone into.
+    ///
+    /// # Errors
+    /// `AuthorizationPermissionMismatch` beside those of [`Store::list`].
+    pub fn list_as(
+        &self,
+        principal: &Principal,
+        account: &str,
+        filesystem: &str,
+        request: &ListRequest,
+    ) -> Result<ListPage> {
         let core = self.core();
         let view = core.read();
         let record = core.filesystem(&view, account, filesystem)?;
-        let found = core.walk(&view, record.root, request.directory.segments())?;
+        let way = request.directory.segments();
+        core.check_way(&view, principal, record.root, way)?;
+        let found = core.walk(&view, record.root, way)?;
         let Some((directory, NodeKind::Directory)) = found else {
             return Err(ErrorCode::PathNotFound.into());
         };
+        if !principal.is_superuser() {
+            let inode = core.node(&view, directory)?.inode;
+            core.check_access(principal, &inode, READ | EXECUTE)?;
+        }
         let within = |place: &&StorePath| place.starts_with(&request.directory);
-        let after = request.after.as_ref().filter(within);
-        let from = request.from.as_ref().filter(within);
-        let mut levels = match (after, from) {
-            (Some(after), _) => core.levels_behind(&view, directory, request, after, false)?,
-            (None, Some(from)) => core.levels_behind(&view, directory, request, from, true)?,
-            (None, None) => {
+        let mut levels = match request.from.as_ref().filter(within) {
+            Some(from) => core.levels_from(&view, directory, request, from)?,
+            None => {
                 let path = request.directory.clone();
                 vec![core.level(directory, path, &request.name_prefix, None)]
             }
@@ -159,7 +159,7 @@ impl Store {
         let mut page = ListPage {
             filesystem: record,
             entries: Vec::new(),
-            after: None,
+            next: None,
         };
         loop {
             let depth = levels.len();
@@ -179,10 +179,6 @@ impl Store {
                 }
                 continue;
             }
-            if page.entries.len() == request.entries_max {
-                page.after = page.entries.last().map(|entry| entry.path.clone());
-                break;
-            }
             let path = level.path.join(&name);
             let Some((id, kind)) = decode_entry(&value) else {
                 return Err(StoreError::corrupt(
@@ -197,7 +193,12 @@ impl Store {
             {
                 continue;
             }
-            if request.recursive && kind == NodeKind::Directory {
+            if page.entries.len() == request.entries_max {
+                page.next = Some(path);
+                break;
+            }
+            let goes_in = request.recursive && kind == NodeKind::Directory;
+            if goes_in && principal.may(&inode.access, READ | EXECUTE) {
                 levels.push(core.level(id, path.clone(), "", None));
             }
             page.entries.push(Listed { path, inode });

@@ -5,14 +5,17 @@
 
 pub mod acl;
 mod append_blob;
+pub mod authorize;
 pub mod block;
 pub mod condition;
 pub mod content;
 pub(crate) mod core;
 pub(crate) mod create;
 mod delete;
+pub mod deleted;
 pub mod extent;
 mod filesystem;
+pub mod flat;
 mod flush;
 mod garbage;
 pub mod inode;
@@ -22,7 +25,10 @@ pub mod list;
 pub(crate) mod namespace;
 pub mod path;
 pub mod rename;
+pub mod service;
 pub mod sled_file;
+pub mod tag_filter;
+pub mod token;
 mod transaction;
 mod update;
 
@@ -30,8 +36,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+pub use authorize::Principal;
 pub use block::{BLOCKS_MAX, BlockChoice, BlockInfo, BlockList};
 pub use create::{CreateRequest, Expiry};
+pub use delete::Deleted;
 pub use filesystem::FilesystemInfo;
 pub(crate) use flush::merge_headers;
 pub use flush::{FlushRequest, LeaseWithWrite};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::authorize::{Principal, READ, WRITE};
 use crate::store::condition::{ConditionUse, Conditions};
 use crate::store::content::ContentReader;
 use crate::store::core::{Core, View};
@@ -27,9 +28,20 @@ pub struct Guard {
     pub conditions: Conditions,
     /// `x-ms-lease-id`.
     pub lease_id: Option<String>,
+    /// Who asks.
+    pub principal: Principal,
 }
 
 impl Guard {
+    /// Somebody, without any condition.
+    #[must_use]
+    pub fn of(principal: Principal) -> Self {
+        Self {
+            principal,
+            ..Self::default()
+        }
+    }
+
     /// Checks a change of `node`.
     pub(crate) fn check_write(
         &self,
@@ -125,15 +137,47 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Checks that the principal may go to a path and write what is there.
+    pub(crate) fn check_change(
+        &self,
+        view: &impl View,
+        principal: &Principal,
+        root: u64,
+        path: &StorePath,
+        inode: &Inode,
+    ) -> Result<()> {
+        let parents = path.split().map_or(&[][..], |(parents, _)| parents);
+        self.check_way(view, principal, root, parents)?;
+        self.check_access(principal, inode, WRITE)
+    }
+}
+
 impl Store {
     /// The file or directory at `path`.
     ///
     /// # Errors
     /// `FilesystemNotFound`, `PathNotFound`.
     pub fn node(&self, account: &str, filesystem: &str, path: &StorePath) -> Result<Node> {
+        self.node_as(&Principal::Superuser, account, filesystem, path)
+    }
+
+    /// As [`Store::node`], for somebody who must be allowed to go there.
+    ///
+    /// # Errors
+    /// `AuthorizationPermissionMismatch` beside those of [`Store::node`].
+    pub fn node_as(
+        &self,
+        principal: &Principal,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+    ) -> Result<Node> {
         let core = self.core();
         let view = core.read();
         let filesystem = core.filesystem(&view, account, filesystem)?;
+        let parents = path.split().map_or(&[][..], |(parents, _)| parents);
+        core.check_way(&view, principal, filesystem.root, parents)?;
         core.find(&view, filesystem.root, path)?
             .ok_or_else(|| ErrorCode::PathNotFound.into())
     }
@@ -144,6 +188,7 @@ impl Store {
     /// `FilesystemNotFound`, `PathNotFound`, `Corrupt`.
     pub fn open_node(
         &self,
+        principal: &Principal,
         account: &str,
         filesystem: &str,
         path: &StorePath,
@@ -151,9 +196,12 @@ impl Store {
         let core = self.core();
         let view = core.read();
         let filesystem = core.filesystem(&view, account, filesystem)?;
+        let parents = path.split().map_or(&[][..], |(parents, _)| parents);
+        core.check_way(&view, principal, filesystem.root, parents)?;
         let node = core
             .find(&view, filesystem.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
+        core.check_access(principal, &node.inode, READ)?;
         let content = core.content(&node.record.content)?;
         let pins = core.extents.pin(content.extents().into_iter().collect());
         drop(view);
@@ -171,15 +219,18 @@ impl Store {
         filesystem: &str,
         path: &StorePath,
         action: &LeaseAction,
-        conditions: &Conditions,
+        guard: &Guard,
     ) -> Result<(Inode, LeaseOutcome)> {
         let core = self.core();
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
         let mut node = core
-            .find(&txn, record.root, path)?
+            .find_as(&txn, &guard.principal, record.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
-        conditions.check(Some(node.inode.version()), ConditionUse::Write)?;
+        core.check_change(&txn, &guard.principal, record.root, path, &node.inode)?;
+        guard
+            .conditions
+            .check(Some(node.inode.version()), ConditionUse::Write)?;
         let outcome = lease::apply(node.inode.lease.as_ref(), action, core.now_unix_ns())?;
         node.inode.lease.clone_from(&outcome.lease);
         txn.put_inode(Some(&node.record), &node.inode, node.record.content.clone())?;

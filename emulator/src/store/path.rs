@@ -9,6 +9,9 @@ pub const PATH_DEPTH_MAX: usize = 63;
 /// UTF-16 units a whole path may have.
 pub const PATH_LENGTH_MAX_UTF16: usize = 1_024;
 
+/// Stands between a blob's name and the time of its snapshot.
+pub const SNAPSHOT_MARK: char = '\0';
+
 /// A path inside a filesystem: its segments, in the form the service keeps them.
 ///
 /// Empty segments collapse and dots at a segment's end are dropped, as on an account with hierarchical namespace.
@@ -47,6 +50,30 @@ impl StorePath {
             ));
         }
         Ok(Self { segments })
+    }
+
+    /// Reads the name of a blob in an account without directories: slashes are letters like any other.
+    ///
+    /// # Errors
+    /// `InvalidResourceName` for control characters and names that are too long.
+    pub fn flat(name: &str) -> Result<Self> {
+        let too_long = name.encode_utf16().count() > PATH_LENGTH_MAX_UTF16;
+        if too_long || name.chars().any(|c| c.is_control()) {
+            return Err(StoreError::code(ErrorCode::InvalidResourceName));
+        }
+        let segments = match name.is_empty() {
+            true => Vec::new(),
+            false => vec![name.to_owned()],
+        };
+        Ok(Self { segments })
+    }
+
+    /// Where the snapshot that was taken then stands: behind its blob, under a name that no blob can have.
+    #[must_use]
+    pub fn snapshot(&self, time: &str) -> Self {
+        Self {
+            segments: vec![format!("{self}{SNAPSHOT_MARK}{time}")],
+        }
     }
 
     /// The filesystem's root.
@@ -137,6 +164,14 @@ mod tests {
                 .unwrap_err()
                 .is(ErrorCode::PathIsTooDeep)
         );
+    }
+
+    #[test]
+    fn a_flat_name_keeps_its_slashes_and_dots() {
+        let name = "/a//b./c/";
+        assert_eq!(StorePath::flat(name).unwrap().to_string(), name);
+        assert!(StorePath::flat("").unwrap().is_root());
+        assert!(StorePath::flat("a\0b").is_err());
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl Core {
             guard.lease_id.as_deref(),
             self.now_unix_ns(),
         )?;
-        if target.inode.is_directory() && !self.is_empty_directory(target.inode.id)? {
+        if target.inode.is_directory() && !self.is_empty_directory(txn, target.inode.id)? {
             return Err(ErrorCode::PathAlreadyExists.into());
         }
         txn.reclaim(target.inode.id);
@@ -84,7 +84,7 @@ impl Store {
         let from = core.filesystem(&txn, account, &request.source_filesystem)?;
         let to = core.filesystem(&txn, account, &request.filesystem)?;
         let source = core
-            .find(&txn, from.root, &request.source)?
+            .find_as(&txn, &request.guard.principal, from.root, &request.source)?
             .ok_or(ErrorCode::SourcePathNotFound)?;
         let (Some((_, source_name)), Some((_, name))) =
             (request.source.split(), request.path.split())
@@ -97,6 +97,13 @@ impl Store {
         request
             .source_conditions
             .check(Some(source.inode.version()), ConditionUse::Source)?;
+        let principal = &request.guard.principal;
+        if let Some((parents, _)) = request.source.split() {
+            core.check_may_take(&txn, principal, from.root, parents, &source.inode)?;
+        }
+        if let Some((parents, _)) = request.path.split() {
+            core.check_may_add(&txn, principal, to.root, parents)?;
+        }
         let lease_id = request.source_lease_id.as_deref();
         lease::check_write(source.inode.lease.as_ref(), lease_id, core.now_unix_ns())?;
         let source_parent = core
@@ -106,7 +113,12 @@ impl Store {
             .parent(&txn, to.root, &request.path)?
             .ok_or(ErrorCode::RenameDestinationParentPathNotFound)?;
         match core.find(&txn, to.root, &request.path)? {
-            Some(target) => core.make_room(&mut txn, &source.inode, &target, &request.guard)?,
+            Some(target) => {
+                if let Some((parents, _)) = request.path.split() {
+                    core.check_may_take(&txn, principal, to.root, parents, &target.inode)?;
+                }
+                core.make_room(&mut txn, &source.inode, &target, &request.guard)?;
+            }
             None => request.guard.conditions.check(None, ConditionUse::Create)?,
         }
         txn.remove(key::entry(source_parent, source_name));

@@ -3,6 +3,7 @@
 use crate::error::{ErrorCode, Result};
 use crate::store::Store;
 use crate::store::acl::{AccessControl, AclEntry};
+use crate::store::authorize::Principal;
 use crate::store::condition::ConditionUse;
 use crate::store::inode::Inode;
 use crate::store::list::ListRequest;
@@ -47,7 +48,7 @@ pub struct AclOutcome {
     /// What could not be changed: path, whether it is a directory, and why.
     pub failed: Vec<(StorePath, bool, String)>,
     /// Where to go on; `None` at the end.
-    pub after: Option<StorePath>,
+    pub next: Option<StorePath>,
 }
 
 impl Store {
@@ -64,12 +65,47 @@ impl Store {
         touches: bool,
         change: impl FnOnce(&mut Inode) -> Result<()>,
     ) -> Result<Inode> {
+        self.change_as(account, filesystem, path, guard, (touches, false), change)
+    }
+
+    /// As [`Store::change`], for a change of access control: `change` says who may.
+    ///
+    /// # Errors
+    /// As [`Store::change`].
+    pub fn change_access(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        guard: &Guard,
+        change: impl FnOnce(&mut Inode) -> Result<()>,
+    ) -> Result<Inode> {
+        self.change_as(account, filesystem, path, guard, (true, true), change)
+    }
+
+    fn change_as(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        guard: &Guard,
+        (touches, access_only): (bool, bool),
+        change: impl FnOnce(&mut Inode) -> Result<()>,
+    ) -> Result<Inode> {
         let core = self.core();
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
         let mut node = core
-            .find(&txn, record.root, path)?
+            .find_as(&txn, &guard.principal, record.root, path)?
             .ok_or(ErrorCode::PathNotFound)?;
+        // Who changes access control is asked by `check_access_change`; everything else takes the right to write.
+        match access_only {
+            true => {
+                let parents = path.split().map_or(&[][..], |(parents, _)| parents);
+                core.check_way(&txn, &guard.principal, record.root, parents)?;
+            }
+            false => core.check_change(&txn, &guard.principal, record.root, path, &node.inode)?,
+        }
         guard.check_write(core, &node.inode, ConditionUse::Write)?;
         change(&mut node.inode)?;
         if touches {
@@ -92,69 +128,69 @@ impl Store {
     )]
     pub fn change_acl_recursive(
         &self,
+        principal: &Principal,
         account: &str,
         filesystem: &str,
         path: &StorePath,
         update: &AclUpdate,
         records_max: usize,
-        after: Option<StorePath>,
+        from: Option<StorePath>,
         goes_on: bool,
     ) -> Result<AclOutcome> {
-        let top = self.node(account, filesystem, path)?.inode;
+        let top = self.node_as(principal, account, filesystem, path)?.inode;
         let mut outcome = AclOutcome::default();
         let mut room = records_max;
-        if after.is_none() {
-            self.change_one_acl(account, filesystem, path, &top, update, &mut outcome);
+        if from.is_none() {
+            self.change_one_acl(
+                principal,
+                (account, filesystem, path),
+                &top,
+                update,
+                &mut outcome,
+            );
             room -= 1;
         }
-        if !top.is_directory() {
+        if !top.is_directory() || (!outcome.failed.is_empty() && !goes_on) {
             return Ok(outcome);
         }
-        let after = after.filter(|after| after != path);
         let request = ListRequest {
             directory: path.clone(),
             recursive: true,
-            after,
+            from,
             entries_max: room,
             ..ListRequest::default()
         };
-        let page = self.list(account, filesystem, &request)?;
+        let page = self.list_as(principal, account, filesystem, &request)?;
         for listed in page.entries {
-            if !outcome.failed.is_empty() && !goes_on {
-                return Ok(outcome);
-            }
             self.change_one_acl(
-                account,
-                filesystem,
-                &listed.path,
+                principal,
+                (account, filesystem, &listed.path),
                 &listed.inode,
                 update,
                 &mut outcome,
             );
+            if !outcome.failed.is_empty() && !goes_on {
+                return Ok(outcome);
+            }
         }
-        // A page that is full with the directory itself goes on behind it.
-        outcome.after = page.after.or_else(|| (room == 0).then(|| path.clone()));
+        outcome.next = page.next;
         Ok(outcome)
     }
 
     fn change_one_acl(
         &self,
-        account: &str,
-        filesystem: &str,
-        path: &StorePath,
+        principal: &Principal,
+        (account, filesystem, path): (&str, &str, &StorePath),
         inode: &Inode,
         update: &AclUpdate,
         outcome: &mut AclOutcome,
     ) {
         let is_directory = inode.is_directory();
-        let changed = self.change(
-            account,
-            filesystem,
-            path,
-            &Guard::default(),
-            true,
-            |inode| update.apply(&mut inode.access, is_directory),
-        );
+        let guard = Guard::of(principal.clone());
+        let changed = self.change_access(account, filesystem, path, &guard, |inode| {
+            principal.check_access_change(&inode.access, None, None)?;
+            update.apply(&mut inode.access, is_directory)
+        });
         match changed {
             Ok(_) if is_directory => outcome.directories += 1,
             Ok(_) => outcome.files += 1,

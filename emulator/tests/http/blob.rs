@@ -371,3 +371,118 @@ fn what_a_lake_cannot_do_is_refused_by_name() {
     lake.blob("POST", "/raw/f?comp=query", &[], b"<x/>")
         .expect_error(501, "NotImplemented");
 }
+
+#[test]
+fn a_condition_on_tags_is_kept() {
+    let lake = Lake::with_raw();
+    let headers = [("x-ms-blob-type", "BlockBlob"), ("x-ms-tags", "stage=raw")];
+    lake.blob("PUT", "/raw/blob", &headers, b"text").expect(201);
+    let met = [("x-ms-if-tags", "\"stage\"='raw'")];
+    let not_met = [("x-ms-if-tags", "\"stage\"<>'raw'")];
+    for (method, query) in [
+        ("GET", ""),
+        ("GET", "?comp=tags"),
+        ("PUT", "?comp=metadata"),
+    ] {
+        let target = format!("/raw/blob{query}");
+        lake.blob(method, &target, &not_met, b"")
+            .expect_error(412, "ConditionNotMet");
+        lake.blob(method, &target, &met, b"").expect(200);
+    }
+    lake.blob("GET", "/raw/blob", &[("x-ms-if-tags", "stage")], b"")
+        .expect_error(400, "InvalidHeaderValue");
+    lake.blob("DELETE", "/raw/blob", &not_met, b"").expect(412);
+    lake.blob("DELETE", "/raw/blob", &met, b"").expect(202);
+}
+
+#[test]
+fn a_sealed_append_blob_grows_no_more() {
+    let lake = Lake::with_raw();
+    lake.blob("PUT", "/raw/log", &[("x-ms-blob-type", "AppendBlob")], b"")
+        .expect(201);
+    lake.blob("PUT", "/raw/log?comp=appendblock", &[], b"line")
+        .expect(201);
+    let wrong = [("x-ms-blob-condition-appendpos", "3")];
+    lake.blob("PUT", "/raw/log?comp=seal", &wrong, b"")
+        .expect_error(412, "AppendPositionConditionNotMet");
+    let sealed = lake.blob("PUT", "/raw/log?comp=seal", &[], b"").expect(200);
+    assert_eq!(sealed.header("x-ms-blob-sealed"), "true");
+    lake.blob("PUT", "/raw/log?comp=appendblock", &[], b"line")
+        .expect_error(409, "BlobIsSealed");
+    let read = lake.blob("GET", "/raw/log", &[], b"").expect(200);
+    assert_eq!(
+        (&*read.body, read.header("x-ms-blob-sealed")),
+        (&b"line"[..], "true")
+    );
+    lake.blob("PUT", "/raw/other", &[("x-ms-blob-type", "BlockBlob")], b"")
+        .expect(201);
+    lake.blob("PUT", "/raw/other?comp=seal", &[], b"")
+        .expect_error(409, "InvalidBlobType");
+}
+
+#[test]
+fn times_of_access_policies_are_told_with_seven_digits() {
+    let lake = Lake::with_raw();
+    let acl = "/raw?restype=container&comp=acl";
+    let policies = "<SignedIdentifiers><SignedIdentifier><Id>one</Id><AccessPolicy>\
+         <Start>2019-10-25T17:22:43Z</Start><Expiry>2030-01-01</Expiry><Permission>r</Permission>\
+         </AccessPolicy></SignedIdentifier></SignedIdentifiers>";
+    lake.blob("PUT", acl, &[], policies.as_bytes()).expect(200);
+    let told = lake.blob("GET", acl, &[], b"").expect(200);
+    assert_eq!(told.element("Start"), "2019-10-25T17:22:43.0000000Z");
+    assert_eq!(told.element("Expiry"), "2030-01-01T00:00:00.0000000Z");
+    let wrong = policies.replace("2030-01-01", "soon");
+    lake.blob("PUT", acl, &[], wrong.as_bytes())
+        .expect_error(400, "InvalidXmlNodeValue");
+}
+
+#[test]
+fn there_is_never_a_copy_to_abort_and_a_tier_has_its_time() {
+    let lake = Lake::with_raw();
+    lake.blob("PUT", "/raw/blob", &[("x-ms-blob-type", "BlockBlob")], b"")
+        .expect(201);
+    let abort = "/raw/blob?comp=copy&copyid=7d2d8a7a-e7f2-4940-b309-4a39a2ae2203";
+    lake.blob("PUT", abort, &[("x-ms-copy-action", "abort")], b"")
+        .expect_error(409, "NoPendingCopyOperation");
+    lake.blob(
+        "PUT",
+        "/raw/blob?comp=tier",
+        &[("x-ms-access-tier", "Cool")],
+        b"",
+    )
+    .expect(200);
+    let head = lake.blob("HEAD", "/raw/blob", &[], b"").expect(200);
+    assert!(head.header("x-ms-access-tier-change-time").ends_with("GMT"));
+}
+
+#[test]
+fn whoever_holds_a_blobs_lease_replaces_it_even_if_it_must_not_be_there() {
+    let lake = Lake::with_raw();
+    let id = ("x-ms-lease-id", "11111111-2222-3333-4444-555555555555");
+    let kind = ("x-ms-blob-type", "BlockBlob");
+    let absent = ("if-none-match", "*");
+    lake.blob("PUT", "/raw/blob", &[kind], b"old").expect(201);
+    lake.blob("PUT", "/raw/blob", &[kind, absent], b"new")
+        .expect_error(409, "BlobAlreadyExists");
+    lake.blob("PUT", "/raw/blob", &[kind, absent, id], b"new")
+        .expect_error(412, "LeaseNotPresentWithBlobOperation");
+    let acquire = [
+        ("x-ms-lease-action", "acquire"),
+        ("x-ms-lease-duration", "-1"),
+        ("x-ms-proposed-lease-id", id.1),
+    ];
+    lake.blob("PUT", "/raw/blob?comp=lease", &acquire, b"")
+        .expect(201);
+    lake.blob("PUT", "/raw/blob", &[kind, absent], b"new")
+        .expect_error(409, "BlobAlreadyExists");
+    lake.blob("PUT", "/raw/blob", &[kind, absent, id], b"new")
+        .expect(201);
+    let stop = [
+        ("x-ms-lease-action", "break"),
+        ("x-ms-lease-break-period", "0"),
+    ];
+    lake.blob("PUT", "/raw/blob?comp=lease", &stop, b"")
+        .expect(202);
+    lake.blob("PUT", "/raw/blob", &[kind, absent, id], b"last")
+        .expect_error(412, "LeaseLost");
+}

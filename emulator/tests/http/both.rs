@@ -142,3 +142,46 @@ fn what_is_no_request_of_the_service_is_answered_and_ends_nothing() {
     lake.dfs("HEAD", "/raw?resource=filesystem", &[], b"")
         .expect(200);
 }
+
+#[test]
+fn an_emulator_is_started_by_one_call_and_ends_when_it_is_dropped() {
+    let emulator = lakestage_emulator::Emulator::start().unwrap();
+    let url: http::Uri = emulator.dfs_url().parse().unwrap();
+    let address = url.authority().unwrap().to_string();
+    assert!(std::net::TcpStream::connect(&address).is_ok());
+    emulator
+        .store()
+        .create_file_system("devstoreaccount1", "raw")
+        .unwrap();
+    assert!(
+        emulator
+            .connection_string()
+            .contains("AccountName=devstoreaccount1;AccountKey=Eby8")
+    );
+    drop(emulator);
+    assert!(std::net::TcpStream::connect(&address).is_err());
+}
+
+#[test]
+fn a_ranges_checksum_is_worked_out_when_it_is_asked_for() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/file", b"say Hello Azure!");
+    let range = ("range", "bytes=4-15");
+    let crc64 = ("x-ms-range-get-content-crc64", "true");
+    let md5 = ("x-ms-range-get-content-md5", "true");
+    let read = lake
+        .blob("GET", "/raw/file", &[range, crc64], b"")
+        .expect(206);
+    assert_eq!(read.header("x-ms-content-crc64"), "DtjZpL9/o8c=");
+    let read = lake.dfs("GET", "/raw/file", &[range, md5], b"").expect(206);
+    assert_eq!(read.header("content-md5").len(), 24);
+    lake.blob("GET", "/raw/file", &[range, crc64, md5], b"")
+        .expect_error(400, "InvalidHeaderValue");
+    lake.dfs(
+        "GET",
+        "/raw/file",
+        &[range, ("x-ms-range-get-content-md5", "maybe")],
+        b"",
+    )
+    .expect_error(400, "InvalidHeaderValue");
+}

@@ -89,10 +89,39 @@ impl Lake {
     }
 
     pub fn with_store(store: Store) -> Self {
+        Self::with_options(store, ServerOptions::default())
+    }
+
+    /// A lake without a hierarchical namespace, with the container `raw`.
+    pub fn flat() -> Self {
+        let mut options = StoreOptions::default();
+        for account in &mut options.accounts {
+            account.flat = true;
+        }
+        let lake = Self::with_store(Store::open(options).unwrap());
+        lake.blob("PUT", "/raw?restype=container", &[], b"")
+            .expect(201);
+        lake
+    }
+
+    /// A lake with the filesystem `raw` that takes identities.
+    pub fn taking_identities() -> Self {
+        let options = ServerOptions {
+            takes_identities: true,
+            ..ServerOptions::default()
+        };
+        let store = Store::open(StoreOptions::default()).unwrap();
+        let lake = Self::with_options(store, options);
+        lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
+            .expect(201);
+        lake
+    }
+
+    fn with_options(store: Store, options: ServerOptions) -> Self {
         let options = ServerOptions {
             blob_port: 0,
             dfs_port: 0,
-            ..ServerOptions::default()
+            ..options
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()

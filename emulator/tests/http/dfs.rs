@@ -214,3 +214,36 @@ fn names_are_bytes_of_utf_8_and_nest_63_deep() {
     )
     .expect(400);
 }
+
+#[test]
+fn an_expired_file_is_gone_and_keeps_no_directory() {
+    let lake = Lake::with_raw();
+    let soon = [
+        ("x-ms-expiry-option", "RelativeToNow"),
+        ("x-ms-expiry-time", "300"),
+    ];
+    lake.dfs("PUT", "/raw/dir/file?resource=file", &soon, b"")
+        .expect(201);
+    let told = lake.dfs("HEAD", "/raw/dir/file", &[], b"").expect(200);
+    assert!(told.header("x-ms-expiry-time").ends_with("GMT"));
+    lake.dfs("DELETE", "/raw/dir", &[], b"")
+        .expect_error(409, "DirectoryNotEmpty");
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    lake.dfs("GET", "/raw/dir/file", &[], b"")
+        .expect_error(404, "PathNotFound");
+    let listed = lake
+        .dfs("GET", "/raw?resource=filesystem&recursive=true", &[], b"")
+        .json();
+    assert_eq!(listed["paths"].as_array().unwrap().len(), 1);
+    lake.dfs("DELETE", "/raw/dir", &[], b"").expect(200);
+    let never = [("x-ms-expiry-option", "NeverExpire")];
+    lake.file("/raw/kept", b"text");
+    lake.blob("PUT", "/raw/kept?comp=expiry", &soon, b"")
+        .expect(200);
+    lake.blob("PUT", "/raw/kept?comp=expiry", &never, b"")
+        .expect(200);
+    std::thread::sleep(std::time::Duration::from_millis(400));
+    lake.dfs("GET", "/raw/kept", &[], b"").expect(200);
+    lake.dfs("PUT", "/raw/dir?resource=directory", &soon, b"")
+        .expect(409);
+}

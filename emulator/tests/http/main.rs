@@ -2,8 +2,14 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod authorize;
 mod blob;
 mod both;
 mod client;
+mod deleted;
 mod dfs;
+mod flat;
 mod listing;
+mod model;
+mod reference;
+mod structured;

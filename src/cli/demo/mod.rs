@@ -54,6 +54,7 @@ pub(crate) fn run(
     console: &dyn Console,
     json: bool,
 ) -> Result<()> {
+    args.server.check()?;
     let options = args.server.data_folder_options(SyncMode::Always);
     let data = Arc::new(DataFolder::new(data.root().to_owned(), options));
     let story = Story { console, json };

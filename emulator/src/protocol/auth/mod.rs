@@ -1,8 +1,11 @@
 //! Who may ask: a shared key or a shared access signature.
 
 mod account_sas;
+pub(crate) mod identity;
 mod sas;
 mod shared_key;
+
+pub(super) use sas::instant;
 
 pub use account_sas::{AccountSas, account_sas};
 

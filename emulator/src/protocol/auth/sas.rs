@@ -97,7 +97,7 @@ fn service_texts(request: &Request, account: &str, version: &str) -> Result<Vec<
     Ok(vec![fields.join("\n")])
 }
 
-fn instant(text: &str) -> Option<jiff::Timestamp> {
+pub(in crate::protocol) fn instant(text: &str) -> Option<jiff::Timestamp> {
     if let Ok(time) = text.parse() {
         return Some(time);
     }

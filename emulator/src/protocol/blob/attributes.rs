@@ -2,11 +2,14 @@
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::common::{
-    Call, conditions, content_headers, guard, lease_action, lease_status, metadata,
+    Call, content_headers, guard, http_date, lease_action, lease_status, metadata,
 };
 use crate::protocol::dfs::expiry;
+use crate::protocol::query::Query;
 use crate::protocol::reply::Reply;
-use crate::store::inode::{Inode, Properties};
+use crate::protocol::request::decode;
+use crate::store::inode::{Inode, Origin, Properties};
+use crate::store::path::StorePath;
 
 const TIERS: [&str; 4] = ["Hot", "Cool", "Cold", "Archive"];
 
@@ -30,14 +33,14 @@ fn change(
 pub(super) fn delete(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     let path = request.store_path()?;
-    call.store.delete(
+    let deleted = call.store.delete(
         &request.account,
         &request.filesystem,
         &path,
         false,
         &guard(request)?,
     )?;
-    Ok(Reply::new(202).with("x-ms-delete-type-permanent", "true"))
+    Ok(Reply::new(202).deletion(deleted.deletion))
 }
 
 pub(super) fn set_metadata(call: &mut Call<'_>) -> Result<Reply> {
@@ -71,7 +74,7 @@ pub(super) fn lease(call: &mut Call<'_>) -> Result<Reply> {
         &request.filesystem,
         &path,
         &action,
-        &conditions(request, "")?,
+        &guard(request)?,
     )?;
     let mut reply = Reply::new(lease_status(&action)).version_of(&inode);
     if let Some(id) = &outcome.id {
@@ -92,14 +95,42 @@ pub(super) fn set_tier(call: &mut Call<'_>) -> Result<Reply> {
     else {
         return Err(StoreError::invalid_header(name, wanted));
     };
+    let now = call.store.now_unix_ns();
     change(call, false, |inode| {
         inode.tier = Some(tier.to_owned());
+        inode.tier_changed_unix_ns = Some(now);
         Ok(())
     })?;
     Ok(Reply::new(200))
 }
 
+/// Closes an append blob for good.
+pub(super) fn seal(call: &mut Call<'_>) -> Result<Reply> {
+    let name = "x-ms-blob-condition-appendpos";
+    let expected = match call.request.header(name)? {
+        None => None,
+        Some(text) => Some(
+            text.parse::<u64>()
+                .map_err(|_| StoreError::invalid_header(name, text))?,
+        ),
+    };
+    let inode = change(call, true, |inode| {
+        if inode.origin != Origin::AppendBlob {
+            return Err(ErrorCode::InvalidBlobType.into());
+        }
+        if expected.is_some_and(|expected| expected != inode.length) {
+            return Err(ErrorCode::AppendPositionConditionNotMet.into());
+        }
+        inode.is_sealed = true;
+        Ok(())
+    })?;
+    Ok(Reply::new(200)
+        .version_of(&inode)
+        .with("x-ms-blob-sealed", "true"))
+}
+
 pub(super) fn set_expiry(call: &mut Call<'_>) -> Result<Reply> {
+    call.request.needs_namespace()?;
     let Some(expiry) = expiry(call.request)? else {
         return Err(StoreError::missing_header("x-ms-expiry-option"));
     };
@@ -112,4 +143,40 @@ pub(super) fn set_expiry(call: &mut Call<'_>) -> Result<Reply> {
         Ok(())
     })?;
     Ok(Reply::new(200).version_of(&inode))
+}
+
+/// `x-ms-undelete-source: path?deletionid=number`, or without it the last deletion of the path.
+pub(super) fn undelete(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    if request.is_flat {
+        return Err(super::not_done("undelete"));
+    }
+    let name = "x-ms-undelete-source";
+    let (path, deletion) = match request.header(name)? {
+        None => (request.store_path()?, None),
+        Some(source) => {
+            let wrong = || StoreError::invalid_header(name, source);
+            let (path, query) = source.split_once('?').ok_or_else(wrong)?;
+            let id = Query::parse(query)
+                .get("deletionid")
+                .and_then(|id| id.parse().ok())
+                .ok_or_else(wrong)?;
+            (StorePath::parse(&decode(path))?, Some(id))
+        }
+    };
+    let inode = call.store.undelete(
+        &request.account,
+        &request.filesystem,
+        &path,
+        deletion,
+        &request.principal,
+    )?;
+    let kind = if inode.is_directory() {
+        "directory"
+    } else {
+        "file"
+    };
+    Ok(Reply::new(200)
+        .with("x-ms-resource-type", kind)
+        .with("x-ms-creation-time", http_date(inode.created_unix_ns)))
 }

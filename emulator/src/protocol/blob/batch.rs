@@ -102,6 +102,8 @@ fn inner_reply(store: &Store, outer: &Request, arrival: Arrival) -> Reply {
         arrival.headers.contains_key("authorization") || arrival.raw_query.contains("sig=");
     let mut request = Request::new(arrival, |name| store.account(name).is_some());
     request.face = Face::Blob;
+    request.is_flat = crate::serve::is_flat(store, &request.account);
+    request.principal = outer.principal.clone();
     let allowed = request.method == Method::DELETE || request.query.is("comp", "tier");
     // Without a signature of its own a request goes by that of the batch, which was checked for this account.
     let may = match signed {
@@ -127,7 +129,7 @@ fn reply_text(mut reply: Reply) -> String {
     let mut text = format!("HTTP/1.1 {} {}\r\n", reply.status, reason.unwrap_or(""));
     let body = match std::mem::replace(&mut reply.body, ReplyBody::Empty) {
         ReplyBody::Bytes(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        ReplyBody::Empty | ReplyBody::File { .. } => String::new(),
+        ReplyBody::Empty | ReplyBody::File { .. } | ReplyBody::Structured { .. } => String::new(),
     };
     for (name, value) in &reply.headers {
         text.push_str(&format!(

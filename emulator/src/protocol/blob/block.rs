@@ -7,7 +7,7 @@ use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::blob::upload::create_request;
 use crate::protocol::blob::xml::{XmlText, elements};
 use crate::protocol::checksums::{Answered, crc64_of};
-use crate::protocol::common::Call;
+use crate::protocol::common::{Call, guard};
 use crate::protocol::reply::Reply;
 use crate::store::inode::Origin;
 use crate::store::{BlockChoice, BlockInfo};
@@ -34,7 +34,6 @@ pub(super) fn put(call: &mut Call<'_>) -> Result<Reply> {
         return Err(StoreError::invalid_header("Content-Length", "0"));
     }
     let path = request.store_path()?;
-    let lease_id = request.header("x-ms-lease-id")?;
     let (body, sums) = call.store_body(Answered::Crc64)?;
     call.store.stage_block(
         &request.account,
@@ -42,7 +41,7 @@ pub(super) fn put(call: &mut Call<'_>) -> Result<Reply> {
         &path,
         &id,
         body,
-        lease_id,
+        &guard(request)?,
     )?;
     Ok(sums.answer(Reply::new(201).with("x-ms-request-server-encrypted", "true")))
 }
@@ -87,9 +86,12 @@ pub(super) fn get_list(call: &Call<'_>) -> Result<Reply> {
         ));
     }
     let path = request.store_path()?;
-    let blocks = call
-        .store
-        .block_list(&request.account, &request.filesystem, &path)?;
+    let blocks = call.store.block_list(
+        &request.account,
+        &request.filesystem,
+        &path,
+        &request.principal,
+    )?;
     let mut xml = XmlText::default();
     xml.open("BlockList");
     if kind != "uncommitted" {

@@ -3,6 +3,7 @@
 use http::Method;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::auth::instant;
 use crate::protocol::blob::xml::{XmlText, elements};
 use crate::protocol::blob::{batch, list, not_done};
 use crate::protocol::common::{Call, conditions, guard, lease_action, lease_status, metadata};
@@ -23,6 +24,7 @@ pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply>
         (&Method::GET | &Method::HEAD, Some("acl")) => get_acl(call),
         (&Method::PUT, Some("acl")) => set_acl(call),
         (&Method::GET, Some("list")) => list::blobs(call),
+        (&Method::PUT, Some("undelete")) => undelete(call),
         (&Method::POST, Some("batch")) => batch::submit(call),
         (_, Some(comp)) => Err(not_done(comp)),
         _ => Err(ErrorCode::UnsupportedHttpVerb.into()),
@@ -79,6 +81,16 @@ fn delete(call: &mut Call<'_>) -> Result<Reply> {
     call.store
         .delete_filesystem_with(&request.account, &request.filesystem, &guard(request)?)?;
     Ok(Reply::new(202))
+}
+
+fn undelete(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let name = request.required_header("x-ms-deleted-container-name")?;
+    let version = request.required_header("x-ms-deleted-container-version")?;
+    let record =
+        call.store
+            .undelete_filesystem(&request.account, &request.filesystem, name, version)?;
+    Ok(Reply::new(201).version(record.etag, record.modified_unix_ns))
 }
 
 fn set_metadata(call: &mut Call<'_>) -> Result<Reply> {
@@ -156,6 +168,13 @@ fn set_acl(call: &mut Call<'_>) -> Result<Reply> {
     Ok(Reply::new(200).version(record.etag, record.modified_unix_ns))
 }
 
+/// The service keeps times with seven digits behind the point, however they came.
+fn time(text: Option<String>) -> Result<Option<String>> {
+    let Some(text) = text else { return Ok(None) };
+    let time = instant(&text).ok_or(ErrorCode::InvalidXmlNodeValue)?;
+    Ok(Some(format!("{time:.7}")))
+}
+
 fn policies(document: &[u8]) -> Result<Vec<AccessPolicy>> {
     let mut policies = Vec::new();
     let mut current = AccessPolicy::default();
@@ -163,8 +182,8 @@ fn policies(document: &[u8]) -> Result<Vec<AccessPolicy>> {
         let text = || Some(element.text.clone()).filter(|text| !text.is_empty());
         match element.name() {
             "Id" => current.id = element.text.clone(),
-            "Start" => current.start = text(),
-            "Expiry" => current.expiry = text(),
+            "Start" => current.start = time(text())?,
+            "Expiry" => current.expiry = time(text())?,
             "Permission" => current.permissions = text(),
             "SignedIdentifier" => policies.push(std::mem::take(&mut current)),
             _ => {}

@@ -34,7 +34,7 @@ fn source(request: &Request, url: &str) -> Result<(String, StorePath)> {
         None => return Err(elsewhere()),
     };
     let (container, path) = within.split_once('/').ok_or_else(elsewhere)?;
-    Ok((decode(container), StorePath::parse(&decode(path))?))
+    Ok((decode(container), request.path_of(&decode(path))?))
 }
 
 pub(super) fn start(call: &mut Call<'_>) -> Result<Reply> {

@@ -1,18 +1,18 @@
 //! List Containers and List Blobs.
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::blob::flat;
 use crate::protocol::blob::xml::XmlText;
 use crate::protocol::common::{Call, http_date};
 use crate::protocol::reply::{Reply, escape};
 use crate::protocol::request::Request;
+use crate::store::deleted::DeletedFilesystem;
 use crate::store::inode::{Inode, Origin, Properties, etag_text};
 use crate::store::lease::{Lease, lease_state};
-use crate::store::list::{
-    LIST_ENTRIES_MAX, ListRequest, Listed, continuation_of, path_of_continuation,
-};
+use crate::store::list::{LIST_ENTRIES_MAX, ListRequest, Listed};
 use crate::store::path::StorePath;
 
-fn entries_max(request: &Request) -> Result<usize> {
+pub(super) fn entries_max(request: &Request) -> Result<usize> {
     match request.query_number("maxresults")? {
         Some(0) => Err(StoreError::code(ErrorCode::OutOfRangeQueryParameterValue)
             .element("QueryParameterName", "maxresults")
@@ -25,7 +25,7 @@ fn entries_max(request: &Request) -> Result<usize> {
     }
 }
 
-fn includes(request: &Request, what: &str) -> bool {
+pub(super) fn includes(request: &Request, what: &str) -> bool {
     request
         .query
         .get("include")
@@ -55,7 +55,7 @@ fn lease(xml: &mut XmlText, lease: Option<&Lease>, now_unix_ns: i64) {
     }
 }
 
-fn metadata(xml: &mut XmlText, properties: &Properties, is_directory: bool) {
+pub(super) fn metadata(xml: &mut XmlText, properties: &Properties, is_directory: bool) {
     xml.open("Metadata");
     for (name, value) in properties {
         xml.text(name, &String::from_utf8_lossy(&value.0));
@@ -106,10 +106,37 @@ pub(super) fn containers(call: &Call<'_>) -> Result<Reply> {
         }
         xml.close("Container");
     }
+    if includes(request, "deleted") && more.is_none() {
+        for deleted in call.store.list_deleted_filesystems(&request.account)? {
+            if deleted.name.starts_with(prefix) {
+                deleted_container(&mut xml, &deleted);
+            }
+        }
+    }
     xml.close("Containers")
         .text("NextMarker", more.as_deref().unwrap_or(""))
         .close("EnumerationResults");
     Ok(Reply::new(200).xml(&xml.finish()))
+}
+
+fn deleted_container(xml: &mut XmlText, deleted: &DeletedFilesystem) {
+    xml.open("Container")
+        .text("Name", &deleted.name)
+        .text("Deleted", "true")
+        .text("Version", &deleted.version)
+        .open("Properties")
+        .text("Last-Modified", &http_date(deleted.record.modified_unix_ns))
+        .text("Etag", &etag_text(deleted.record.etag))
+        .text("LeaseStatus", "unlocked")
+        .text("LeaseState", "expired")
+        .text("DefaultEncryptionScope", "$account-encryption-key")
+        .text("DenyEncryptionScopeOverride", "false")
+        .text("HasImmutabilityPolicy", "false")
+        .text("HasLegalHold", "false")
+        .text("DeletedTime", &http_date(deleted.deleted_unix_ns))
+        .text("RemainingRetentionDays", &deleted.days_left.to_string())
+        .close("Properties")
+        .close("Container");
 }
 
 /// Repeats parameters of the request.
@@ -129,7 +156,8 @@ fn echo(xml: &mut XmlText, request: &Request, names: &[&str]) {
 }
 
 /// What `prefix`, `delimiter` and `marker` ask of the namespace.
-fn list_request(request: &Request) -> Result<ListRequest> {
+fn list_request(call: &Call<'_>) -> Result<ListRequest> {
+    let request = call.request;
     let prefix = request.query.get("prefix").unwrap_or("");
     let (directory, name_prefix) = prefix.rsplit_once('/').unwrap_or(("", prefix));
     let recursive = match request
@@ -147,17 +175,7 @@ fn list_request(request: &Request) -> Result<ListRequest> {
             ));
         }
     };
-    let after = match request
-        .query
-        .get("marker")
-        .filter(|marker| !marker.is_empty())
-    {
-        None => None,
-        Some(marker) => Some(path_of_continuation(marker).ok_or_else(|| {
-            StoreError::invalid_query("marker", marker, "It is not one that was given out.")
-        })?),
-    };
-    let from = match request
+    let start = match request
         .query
         .get("startfrom")
         .filter(|start| !start.is_empty())
@@ -166,26 +184,16 @@ fn list_request(request: &Request) -> Result<ListRequest> {
         None => None,
     };
     Ok(ListRequest {
+        from: call.continuation("marker")?.or(start),
         directory: StorePath::parse(directory)?,
         name_prefix: name_prefix.to_owned(),
         recursive,
-        after,
-        from,
         entries_max: entries_max(request)?,
     })
 }
 
-pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
-    let request = call.request;
-    let list = list_request(request)?;
-    let page = match call
-        .store
-        .list(&request.account, &request.filesystem, &list)
-    {
-        // A prefix that nothing has is no error.
-        Err(error) if error.is(ErrorCode::PathNotFound) => None,
-        found => Some(found?),
-    };
+/// The head of a list of blobs.
+pub(super) fn begin(request: &Request) -> XmlText {
     let mut xml = XmlText::default();
     let endpoint = format!("{}/", request.endpoint);
     xml.open_with(
@@ -201,6 +209,73 @@ pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
         &["prefix", "marker", "maxresults", "delimiter"],
     );
     xml.open("Blobs");
+    xml
+}
+
+/// `showonly=deleted`: what can be restored, in one page.
+fn deleted(call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    request.principal.must_be_superuser()?;
+    let mut xml = begin(request);
+    let prefix = request.query.get("prefix").unwrap_or("");
+    let now = call.store.now_unix_ns();
+    for deleted in call
+        .store
+        .list_deleted(&request.account, &request.filesystem)?
+    {
+        let path = deleted.path.to_string();
+        if !path.starts_with(prefix) {
+            continue;
+        }
+        let element = match deleted.inode.is_directory() {
+            true => "BlobPrefix",
+            false => "Blob",
+        };
+        xml.open(element);
+        name(&mut xml, &path);
+        xml.text("Deleted", "true")
+            .text("DeletionId", &deleted.deletion.to_string())
+            .open("Properties");
+        properties(&mut xml, &deleted.inode, request.is_flat, now);
+        xml.text("DeletedTime", &http_date(deleted.deleted_unix_ns))
+            .text("RemainingRetentionDays", &deleted.days_left.to_string())
+            .close("Properties")
+            .close(element);
+    }
+    xml.close("Blobs")
+        .text("NextMarker", "")
+        .close("EnumerationResults");
+    Ok(Reply::new(200).xml(&xml.finish()))
+}
+
+pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    match request.query.get("showonly") {
+        None | Some("") => {}
+        Some("deleted") => return deleted(call),
+        Some(other) => {
+            return Err(StoreError::invalid_query(
+                "showonly",
+                other,
+                "It must be deleted.",
+            ));
+        }
+    }
+    if request.is_flat {
+        return flat::blobs(call);
+    }
+    let list = list_request(call)?;
+    let page = match call.store.list_as(
+        &request.principal,
+        &request.account,
+        &request.filesystem,
+        &list,
+    ) {
+        // A prefix that nothing has is no error.
+        Err(error) if error.is(ErrorCode::PathNotFound) => None,
+        found => Some(found?),
+    };
+    let mut xml = begin(request);
     let now = call.store.now_unix_ns();
     for listed in page.iter().flat_map(|page| &page.entries) {
         let is_prefix = !list.recursive && listed.inode.is_directory();
@@ -208,8 +283,8 @@ pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
     }
     let more = page
         .as_ref()
-        .and_then(|page| page.after.as_ref())
-        .map(continuation_of);
+        .and_then(|page| Some((page.filesystem.created_unix_ns, page.next.as_ref()?)))
+        .map(|(created, path)| call.token(created, path));
     xml.close("Blobs")
         .text("NextMarker", more.as_deref().unwrap_or(""))
         .close("EnumerationResults");
@@ -223,7 +298,7 @@ fn blob(xml: &mut XmlText, request: &Request, listed: &Listed, is_prefix: bool, 
     xml.open(element);
     name(xml, &format!("{}{end}", listed.path));
     xml.open("Properties");
-    properties(xml, inode, now_unix_ns);
+    properties(xml, inode, false, now_unix_ns);
     if includes(request, "permissions") {
         xml.text("Owner", &inode.access.owner)
             .text("Group", &inode.access.group);
@@ -234,24 +309,36 @@ fn blob(xml: &mut XmlText, request: &Request, listed: &Listed, is_prefix: bool, 
     if includes(request, "metadata") && !is_prefix {
         metadata(xml, &inode.properties, inode.is_directory());
     }
-    if includes(request, "tags") && !inode.tags.is_empty() {
-        xml.open("Tags").open("TagSet");
-        for (key, value) in &inode.tags {
-            xml.open("Tag")
-                .text("Key", key)
-                .text("Value", value)
-                .close("Tag");
-        }
-        xml.close("TagSet").close("Tags");
-    }
+    tags(xml, request, inode);
     if !is_prefix {
-        xml.text("OrMetadata", "");
+        end_of_blob(xml, request);
     }
     xml.close(element);
 }
 
+pub(super) fn tags(xml: &mut XmlText, request: &Request, inode: &Inode) {
+    if !includes(request, "tags") || inode.tags.is_empty() {
+        return;
+    }
+    xml.open("Tags").open("TagSet");
+    for (key, value) in &inode.tags {
+        xml.open("Tag")
+            .text("Key", key)
+            .text("Value", value)
+            .close("Tag");
+    }
+    xml.close("TagSet").close("Tags");
+}
+
+/// What stands last in a blob: recorded lists have it from this version on, always empty.
+pub(super) fn end_of_blob(xml: &mut XmlText, request: &Request) {
+    if request.version.as_str() >= "2020-02-10" {
+        xml.text("OrMetadata", "");
+    }
+}
+
 /// XML cannot hold every character that a name can.
-fn name(xml: &mut XmlText, name: &str) {
+pub(super) fn name(xml: &mut XmlText, name: &str) {
     let fits = !name.contains(['\u{fffe}', '\u{ffff}']);
     if fits {
         xml.open("Name").raw(&escape(name)).close("Name");
@@ -264,18 +351,18 @@ fn name(xml: &mut XmlText, name: &str) {
         .close("Name");
 }
 
-fn properties(xml: &mut XmlText, inode: &Inode, now_unix_ns: i64) {
+pub(super) fn properties(xml: &mut XmlText, inode: &Inode, is_flat: bool, now_unix_ns: i64) {
     xml.text("Creation-Time", &http_date(inode.created_unix_ns));
     xml.text("Last-Modified", &http_date(inode.modified_unix_ns));
     xml.text("Etag", etag_text(inode.etag).trim_matches('"'));
-    xml.text(
-        "ResourceType",
-        if inode.is_directory() {
+    if !is_flat {
+        let kind = if inode.is_directory() {
             "directory"
         } else {
             "file"
-        },
-    );
+        };
+        xml.text("ResourceType", kind);
+    }
     xml.text("Content-Length", &inode.length.to_string());
     let headers = &inode.headers;
     xml.text(
@@ -288,6 +375,7 @@ fn properties(xml: &mut XmlText, inode: &Inode, now_unix_ns: i64) {
     for (name, value) in [
         ("Content-Encoding", &headers.content_encoding),
         ("Content-Language", &headers.content_language),
+        ("Content-CRC64", &None),
         ("Content-MD5", &headers.content_md5),
         ("Cache-Control", &headers.cache_control),
         ("Content-Disposition", &headers.content_disposition),
@@ -303,8 +391,17 @@ fn properties(xml: &mut XmlText, inode: &Inode, now_unix_ns: i64) {
         },
     );
     xml.text("AccessTier", inode.tier.as_deref().unwrap_or("Hot"));
-    if inode.tier.is_none() {
-        xml.text("AccessTierInferred", "true");
+    match inode.tier_changed_unix_ns {
+        None if inode.tier.is_none() => {
+            xml.text("AccessTierInferred", "true");
+        }
+        None => {}
+        Some(changed) => {
+            xml.text("AccessTierChangeTime", &http_date(changed));
+        }
+    }
+    if inode.is_sealed {
+        xml.text("Sealed", "true");
     }
     lease(xml, inode.lease.as_ref(), now_unix_ns);
     if let Some(copy) = &inode.copy {

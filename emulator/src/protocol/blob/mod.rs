@@ -5,8 +5,11 @@ mod batch;
 mod block;
 mod container;
 mod copy;
+mod flat;
 mod list;
+mod properties;
 mod service;
+mod snapshot;
 mod tags;
 mod upload;
 mod xml;
@@ -27,7 +30,7 @@ pub(super) fn dispatch(call: &mut Call<'_>) -> Result<Reply> {
         return service::dispatch(call, comp);
     }
     if request.query.is("restype", "account") {
-        return Ok(service::account_information());
+        return Ok(service::account_information(request.is_flat));
     }
     if request.query.is("restype", "container")
         || (request.path.is_empty() && request.query.has("restype"))
@@ -40,7 +43,8 @@ pub(super) fn dispatch(call: &mut Call<'_>) -> Result<Reply> {
     {
         return Err(ErrorCode::InvalidUri.into());
     }
-    if request.query.has("snapshot") || request.query.has("versionid") || comp == Some("snapshot") {
+    let snapshots = request.query.has("snapshot") || comp == Some("snapshot");
+    if request.query.has("versionid") || (snapshots && !request.is_flat) {
         return Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());
     }
     path(call, comp)
@@ -51,6 +55,7 @@ fn path(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
     match (&request.method, comp) {
         (&Method::GET, None) => read::get(call),
         (&Method::HEAD, None) => read::head(call),
+        (&Method::DELETE, None) if request.is_flat => snapshot::delete(call),
         (&Method::DELETE, None) => attributes::delete(call),
         (&Method::PUT, None) if request.headers.contains_key("x-ms-copy-source") => {
             copy::start(call)
@@ -64,6 +69,13 @@ fn path(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
         (&Method::PUT, Some("metadata")) => attributes::set_metadata(call),
         (&Method::PUT, Some("properties")) => attributes::set_headers(call),
         (&Method::PUT, Some("lease")) => attributes::lease(call),
+        (&Method::PUT, Some("undelete")) => attributes::undelete(call),
+        (&Method::PUT, Some("snapshot")) => snapshot::take(call),
+        (&Method::PUT, Some("seal")) => attributes::seal(call),
+        // A copy is done when it is answered, so there is never one to abort.
+        (&Method::PUT, Some("copy")) if request.query.has("copyid") => {
+            Err(ErrorCode::NoPendingCopyOperation.into())
+        }
         (&Method::PUT, Some("tier")) => attributes::set_tier(call),
         (&Method::PUT, Some("expiry")) => attributes::set_expiry(call),
         (&Method::PUT, Some("tags")) => tags::set(call),

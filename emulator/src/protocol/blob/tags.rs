@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::error::{ErrorCode, Result};
 use crate::protocol::blob::xml::{XmlText, elements};
-use crate::protocol::common::{Call, guard};
+use crate::protocol::common::{Call, conditions, guard};
 use crate::protocol::query::Query;
 use crate::protocol::reply::Reply;
 use crate::protocol::request::Request;
+use crate::store::condition::ConditionUse;
 use crate::store::inode::Inode;
 
 const TAGS_MAX: usize = 10;
@@ -74,12 +75,14 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
     let inode = call
         .store
-        .node(
+        .node_as(
+            &request.principal,
             &request.account,
             &request.filesystem,
             &request.store_path()?,
         )?
         .inode;
+    conditions(request, "")?.check(Some(inode.version()), ConditionUse::Write)?;
     let mut xml = XmlText::default();
     xml.open("Tags").open("TagSet");
     for (name, value) in &inode.tags {

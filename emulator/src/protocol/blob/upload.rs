@@ -29,6 +29,12 @@ pub(super) fn put_blob(call: &mut Call<'_>) -> Result<Reply> {
     let origin = match request.required_header(name)? {
         "BlockBlob" => Origin::Blob,
         "AppendBlob" => Origin::AppendBlob,
+        "PageBlob" if request.is_flat => {
+            return Err(StoreError::with_message(
+                ErrorCode::NotImplemented,
+                "The emulator does not have page blobs.",
+            ));
+        }
         "PageBlob" => {
             return Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());
         }
@@ -40,7 +46,10 @@ pub(super) fn put_blob(call: &mut Call<'_>) -> Result<Reply> {
         let value = create.properties.get(*mark);
         value.is_some_and(|value| value.0.eq_ignore_ascii_case(b"true"))
     });
-    if (marked || request.path.ends_with('/')) && request.content_length() == Some(0) {
+    if !request.is_flat
+        && (marked || request.path.ends_with('/'))
+        && request.content_length() == Some(0)
+    {
         create.kind = NodeKind::Directory;
         create.origin = Origin::Dfs;
         create.properties.remove("hdi_isfolder");

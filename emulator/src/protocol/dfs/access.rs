@@ -8,17 +8,20 @@ use crate::protocol::read;
 use crate::protocol::reply::Reply;
 use crate::store::AclUpdate;
 use crate::store::acl::{parse_acl, parse_permissions};
-use crate::store::list::{continuation_of, path_of_continuation};
 
 /// Paths changed by one request at most.
 const RECORDS_MAX: u64 = 2_000;
 
 pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.needs_namespace()?;
+    // There is no directory of users here, so ids stand for names.
+    request.query_flag("upn")?;
     let reply = read::head(call)?;
     let inode = call
         .store
-        .node(
+        .node_as(
+            &request.principal,
             &request.account,
             &request.filesystem,
             &request.store_path()?,
@@ -29,27 +32,37 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
         .with("content-length", "0"))
 }
 
-/// A shared key may do everything, so the answer is whether the path is there and the question well formed.
+/// Whether the principal may do what it asks for with the path.
 pub(super) fn check(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.needs_namespace()?;
     let wanted = request.required_query("fsaction")?;
-    if wanted.len() > 3 || !wanted.chars().all(|c| "rwx-".contains(c)) {
-        return Err(StoreError::invalid_query(
-            "fsAction",
-            wanted,
-            "It must be of the form rwx.",
-        ));
+    let wrong = || StoreError::invalid_query("fsAction", wanted, "It must be of the form rwx.");
+    if wanted.len() != 3 {
+        return Err(wrong());
     }
-    call.store.node(
-        &request.account,
-        &request.filesystem,
-        &request.store_path()?,
-    )?;
-    Ok(Reply::new(200))
+    let mut bits = 0;
+    for (letter, (bit, known)) in wanted.chars().zip([(4, 'r'), (2, 'w'), (1, 'x')]) {
+        match letter {
+            '-' => {}
+            letter if letter == known => bits |= bit,
+            _ => return Err(wrong()),
+        }
+    }
+    let path = request.store_path()?;
+    let principal = &request.principal;
+    let node = call
+        .store
+        .node_as(principal, &request.account, &request.filesystem, &path)?;
+    match principal.may(&node.inode.access, bits) {
+        true => Ok(Reply::new(200)),
+        false => Err(ErrorCode::AuthorizationPermissionMismatch.into()),
+    }
 }
 
 pub(super) fn set(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.needs_namespace()?;
     let permissions = request.header("x-ms-permissions")?;
     let acl = request.header("x-ms-acl")?;
     if let (Some(permissions), Some(_)) = (permissions, acl) {
@@ -60,13 +73,17 @@ pub(super) fn set(call: &mut Call<'_>) -> Result<Reply> {
     let owner = request.header("x-ms-owner")?.map(str::to_owned);
     let group = request.header("x-ms-group")?.map(str::to_owned);
     let path = request.store_path()?;
-    let changed = call.store.change(
+    let changed = call.store.change_access(
         &request.account,
         &request.filesystem,
         &path,
         &guard(request)?,
-        true,
         |inode| {
+            request.principal.check_access_change(
+                &inode.access,
+                owner.as_deref(),
+                group.as_deref(),
+            )?;
             if let Some(mode) = mode {
                 inode.access.set_mode(mode);
             }
@@ -89,6 +106,7 @@ pub(super) fn set(call: &mut Call<'_>) -> Result<Reply> {
 
 pub(super) fn set_recursive(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.needs_namespace()?;
     let mode = request.required_query("mode")?.to_ascii_lowercase();
     let acl = request.required_header("x-ms-acl")?;
     let update = match mode.as_str() {
@@ -109,25 +127,17 @@ pub(super) fn set_recursive(call: &mut Call<'_>) -> Result<Reply> {
             .element("QueryParameterName", "maxRecords")
             .element("QueryParameterValue", &records.to_string()));
     }
-    let token = request
-        .query
-        .get("continuation")
-        .filter(|token| !token.is_empty());
-    let after = match token {
-        None => None,
-        Some(token) => Some(path_of_continuation(token).ok_or_else(|| {
-            StoreError::invalid_query("continuation", token, "It is not one that was given out.")
-        })?),
-    };
+    let from = call.continuation("continuation")?;
     let goes_on = request.query_flag("forceflag")?;
     let path = request.store_path()?;
     let outcome = call.store.change_acl_recursive(
+        &request.principal,
         &request.account,
         &request.filesystem,
         &path,
         &update,
         usize::try_from(records).unwrap_or(usize::MAX),
-        after,
+        from,
         goes_on,
     )?;
     let failed: Vec<Value> = outcome
@@ -146,8 +156,6 @@ pub(super) fn set_recursive(call: &mut Call<'_>) -> Result<Reply> {
             "failureCount": failed.len(),
             "failedEntries": failed,
         }));
-    Ok(reply.with_optional(
-        "x-ms-continuation",
-        outcome.after.as_ref().map(continuation_of).as_deref(),
-    ))
+    let next = outcome.next.as_ref().map(|path| call.token(0, path));
+    Ok(reply.with_optional("x-ms-continuation", next.as_deref()))
 }

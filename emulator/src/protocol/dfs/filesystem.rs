@@ -59,7 +59,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Reply> {
         false,
     )?;
     let reply = Reply::new(201).version(record.etag, record.modified_unix_ns);
-    Ok(reply.with("x-ms-namespace-enabled", "true"))
+    Ok(reply.with("x-ms-namespace-enabled", (!request.is_flat).to_string()))
 }
 
 pub(super) fn set_properties(call: &mut Call<'_>) -> Result<Reply> {
@@ -80,7 +80,7 @@ pub(super) fn get_properties(call: &Call<'_>) -> Result<Reply> {
         .store
         .filesystem_record(&request.account, &request.filesystem)?;
     let mut reply = Reply::new(200).version(record.etag, record.modified_unix_ns);
-    reply.set("x-ms-namespace-enabled", "true");
+    reply.set("x-ms-namespace-enabled", (!request.is_flat).to_string());
     reply.set("x-ms-properties", properties_text(&record.properties));
     Ok(reply)
 }

@@ -2,16 +2,14 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::error::{Result, StoreError};
+use crate::error::Result;
 use crate::protocol::common::{Call, http_date};
 use crate::protocol::dfs::filesystem::entries_max;
 use crate::protocol::reply::Reply;
 use crate::store::inode::etag_text;
-use crate::store::list::{ListRequest, Listed, continuation_of, path_of_continuation};
+use crate::store::list::{ListRequest, Listed};
 use crate::store::path::StorePath;
-
-/// 100 ns steps from 1601 to 1970: Windows file times count from there.
-const FILETIME_TO_1970: i64 = 116_444_736_000_000_000;
+use crate::store::token::FILETIME_TO_1970;
 
 fn filetime(unix_ns: i64) -> String {
     (unix_ns / 100 + FILETIME_TO_1970).to_string()
@@ -19,26 +17,11 @@ fn filetime(unix_ns: i64) -> String {
 
 pub(super) fn paths(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
+    request.needs_namespace()?;
+    request.query_flag("upn")?;
     request.required_query("recursive")?;
     let directory = StorePath::parse(request.query.get("directory").unwrap_or(""))?;
-    let token = request
-        .query
-        .get("continuation")
-        .filter(|token| !token.is_empty());
-    let after = match token {
-        None => None,
-        Some(token) => match path_of_continuation(token) {
-            Some(path) => Some(path),
-            None => {
-                return Err(StoreError::invalid_query(
-                    "continuation",
-                    token,
-                    "It is not one that was given out.",
-                ));
-            }
-        },
-    };
-    let from = match request
+    let begin = match request
         .query
         .get("beginfrom")
         .filter(|begin| !begin.is_empty())
@@ -46,22 +29,26 @@ pub(super) fn paths(call: &Call<'_>) -> Result<Reply> {
         Some(begin) => Some(StorePath::parse(&format!("{directory}/{begin}"))?),
         None => None,
     };
+    let from = call.continuation("continuation")?.or(begin);
     let list = ListRequest {
         directory,
         recursive: request.query_flag("recursive")?,
-        after,
         from,
         entries_max: entries_max(call)?,
         ..ListRequest::default()
     };
-    let page = call
-        .store
-        .list(&request.account, &request.filesystem, &list)?;
+    let page = call.store.list_as(
+        &request.principal,
+        &request.account,
+        &request.filesystem,
+        &list,
+    )?;
     let paths: Vec<Value> = page.entries.iter().map(entry).collect();
     let reply = Reply::new(200)
         .json(&json!({ "paths": paths }))
         .version(page.filesystem.etag, page.filesystem.modified_unix_ns);
-    let more = page.after.as_ref().map(continuation_of);
+    let created = page.filesystem.created_unix_ns;
+    let more = page.next.as_ref().map(|path| call.token(created, path));
     Ok(reply.with_optional("x-ms-continuation", more.as_deref()))
 }
 
@@ -76,6 +63,9 @@ fn entry(listed: &Listed) -> Value {
     put("etag", etag_text(inode.etag).trim_matches('"').to_owned());
     if let Some(expires) = inode.expires_unix_ns {
         put("expiryTime", filetime(expires));
+    }
+    if let Some(context) = &inode.encryption_context {
+        put("EncryptionContext", context.clone());
     }
     put("group", inode.access.group.clone());
     if inode.is_directory() {

@@ -9,6 +9,7 @@ use crate::protocol::reply::Reply;
 use crate::protocol::request::{Request, decode};
 use crate::store::acl::{parse_acl, parse_permissions, parse_umask};
 use crate::store::create::{CreateRequest, Expiry};
+use crate::store::flat::WithSnapshots;
 use crate::store::inode::{ContentHeaders, NodeKind, Origin, Properties};
 use crate::store::path::StorePath;
 use crate::store::rename::RenameRequest;
@@ -34,6 +35,9 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Reply> {
             ));
         }
     };
+    if kind == NodeKind::Directory {
+        request.needs_namespace()?;
+    }
     let mut create = CreateRequest::new(kind, Origin::Dfs);
     if request.query.is("blobtype", "appendblob") {
         create.origin = Origin::AppendBlob;
@@ -47,6 +51,9 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Reply> {
         let id = checked_id("x-ms-proposed-lease-id", id)?;
         create.lease = Some((id, lease_duration(request)?));
     }
+    create.encryption_context = request
+        .header("x-ms-encryption-context")?
+        .map(str::to_owned);
     create.expiry = expiry(request)?;
     if create.expiry.is_some() && kind == NodeKind::Directory {
         return Err(ErrorCode::ResourceTypeMismatch.into());
@@ -60,6 +67,17 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 fn access(request: &Request, create: &mut CreateRequest) -> Result<()> {
+    for name in [
+        "x-ms-permissions",
+        "x-ms-acl",
+        "x-ms-umask",
+        "x-ms-owner",
+        "x-ms-group",
+    ] {
+        if request.headers.contains_key(name) {
+            request.needs_namespace()?;
+        }
+    }
     let permissions = request.header("x-ms-permissions")?;
     let acl = request.header("x-ms-acl")?;
     if let (Some(permissions), Some(_)) = (permissions, acl) {
@@ -126,6 +144,7 @@ fn rename_source(request: &Request) -> Result<(String, StorePath)> {
 pub(super) fn rename(call: &mut Call<'_>) -> Result<Reply> {
     call.no_body()?;
     let request = call.request;
+    request.needs_namespace()?;
     if let Some(mode) = request.query.get("mode")
         && !["posix", "legacy"]
             .iter()
@@ -155,15 +174,27 @@ pub(super) fn rename(call: &mut Call<'_>) -> Result<Reply> {
 pub(super) fn delete(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     let recursive = request.query_flag("recursive")?;
+    // A deletion is one step whatever is below, so it never needs another page.
+    request.query_flag("paginated")?;
     let path = request.store_path()?;
-    call.store.delete(
+    if request.is_flat {
+        call.store.delete_with_snapshots(
+            &request.account,
+            &request.filesystem,
+            &path,
+            WithSnapshots::None,
+            &guard(request)?,
+        )?;
+        return Ok(Reply::new(200).deletion(None));
+    }
+    let deleted = call.store.delete(
         &request.account,
         &request.filesystem,
         &path,
         recursive,
         &guard(request)?,
     )?;
-    Ok(Reply::new(200).with("x-ms-delete-type-permanent", "true"))
+    Ok(Reply::new(200).deletion(deleted.deletion))
 }
 
 pub(super) fn lease(call: &mut Call<'_>) -> Result<Reply> {
@@ -175,7 +206,7 @@ pub(super) fn lease(call: &mut Call<'_>) -> Result<Reply> {
         &request.filesystem,
         &path,
         &action,
-        &conditions(request, "")?,
+        &guard(request)?,
     )?;
     let mut reply = Reply::new(lease_status(&action)).version_of(&inode);
     if let Some(id) = &outcome.id {

@@ -45,6 +45,7 @@ pub(super) fn append(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     let position = position(request)?;
     let flushes = request.query_flag("flush")?;
+    request.query_flag("close")?;
     let lease = lease_with_write(request, flushes)?;
     let guard = guard(request)?;
     let path = request.store_path()?;

@@ -1,0 +1,248 @@
+//! Accounts without a hierarchical namespace: a filesystem is one directory, whose names may have slashes. A snapshot
+//! is an entry behind its blob's, with an inode of its own and the same content.
+
+use std::ops::Bound;
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::condition::ConditionUse;
+use crate::store::inode::{Filesystem, Inode, NodeKind, Properties};
+use crate::store::namespace::Guard;
+use crate::store::path::{SNAPSHOT_MARK, StorePath};
+use crate::store::sled_file::namespace_error;
+use crate::store::transaction::decode_entry;
+use crate::store::{Store, key};
+
+/// What to list.
+#[derive(Clone, Debug, Default)]
+pub struct FlatListRequest {
+    /// What names start with.
+    pub prefix: String,
+    /// Names that have it behind the prefix are told as one; empty for none.
+    pub delimiter: String,
+    /// Starts at this name, whether it is there or not.
+    pub from: Option<StorePath>,
+    /// Whether snapshots are told, before their blob.
+    pub snapshots: bool,
+    /// Entries at most.
+    pub entries_max: usize,
+}
+
+/// A line of a list.
+#[derive(Clone, Debug)]
+pub enum FlatEntry {
+    /// Names that share what stands before the delimiter, which is its end.
+    Prefix(String),
+    /// A blob or a snapshot of it.
+    Blob {
+        /// Of the blob.
+        name: String,
+        /// When the snapshot was taken.
+        snapshot: Option<String>,
+        /// Its attributes.
+        inode: Box<Inode>,
+    },
+}
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+pub struct FlatPage {
+    /// The filesystem.
+    pub filesystem: Filesystem,
+    /// What was found.
+    pub entries: Vec<FlatEntry>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<StorePath>,
+}
+
+/// Which snapshots a deletion takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WithSnapshots {
+    /// None may be there.
+    None,
+    /// The blob goes with all of them.
+    Include,
+    /// Only they go.
+    Only,
+}
+
+/// The group that a name falls into.
+fn group(name: &str, prefix: &str, delimiter: &str) -> Option<String> {
+    if delimiter.is_empty() {
+        return None;
+    }
+    let rest = name.get(prefix.len()..)?;
+    let end = prefix.len() + rest.find(delimiter)? + delimiter.len();
+    name.get(..end).map(str::to_owned)
+}
+
+impl Store {
+    /// A page of names in the order of their bytes.
+    ///
+    /// # Errors
+    /// `FilesystemNotFound`, `Corrupt`.
+    pub fn list_flat(
+        &self,
+        account: &str,
+        filesystem: &str,
+        request: &FlatListRequest,
+    ) -> Result<FlatPage> {
+        let core = self.core();
+        let view = core.read();
+        let record = core.filesystem(&view, account, filesystem)?;
+        let base = key::entries(record.root).len();
+        let start = request
+            .from
+            .as_ref()
+            .map_or_else(String::new, StorePath::to_string)
+            .max(request.prefix.clone());
+        let first = key::entry(record.root, &start);
+        let end = Bound::Excluded(key::entries(record.root + 1));
+        let mut page = FlatPage {
+            filesystem: record,
+            entries: Vec::new(),
+            next: None,
+        };
+        let mut last_group: Option<String> = None;
+        // A blob waits until its snapshots, which stand behind it, are told.
+        let mut waiting: Option<FlatEntry> = None;
+        for item in core.tree().range((Bound::Included(first), end)) {
+            let (key, value) = item.map_err(|e| namespace_error("read", &e))?;
+            let text = String::from_utf8_lossy(key.get(base..).unwrap_or_default()).into_owned();
+            let (name, snapshot) = match text.split_once(SNAPSHOT_MARK) {
+                Some((name, time)) => (name.to_owned(), Some(time.to_owned())),
+                None => (text.clone(), None),
+            };
+            if !name.starts_with(&request.prefix) {
+                break;
+            }
+            if snapshot.is_some() && !request.snapshots {
+                continue;
+            }
+            let group = group(&name, &request.prefix, &request.delimiter);
+            if group.is_some() && group == last_group {
+                continue;
+            }
+            if snapshot.is_none() {
+                page.entries.extend(waiting.take());
+                if page.entries.len() >= request.entries_max {
+                    page.next = Some(StorePath::flat(&name)?);
+                    break;
+                }
+            }
+            last_group.clone_from(&group);
+            if let Some(group) = group {
+                page.entries.push(FlatEntry::Prefix(group));
+                continue;
+            }
+            let Some((id, _)) = decode_entry(&value) else {
+                return Err(StoreError::corrupt(
+                    format!("the entry '{name}'"),
+                    "it is not readable",
+                ));
+            };
+            let inode = Box::new(core.node(&view, id)?.inode);
+            let is_snapshot = snapshot.is_some();
+            let entry = FlatEntry::Blob {
+                name,
+                snapshot,
+                inode,
+            };
+            match is_snapshot {
+                true => page.entries.push(entry),
+                false => waiting = Some(entry),
+            }
+        }
+        page.entries.extend(waiting);
+        Ok(page)
+    }
+
+    /// Takes a snapshot of a blob, and gives its time and attributes.
+    ///
+    /// # Errors
+    /// `PathNotFound`, conditions, leases.
+    pub fn take_snapshot(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        properties: Option<Properties>,
+        guard: &Guard,
+    ) -> Result<(String, Inode)> {
+        let core = self.core();
+        let mut txn = core.write()?;
+        let record = core.filesystem(&txn, account, filesystem)?;
+        let node = core
+            .find(&txn, record.root, path)?
+            .ok_or(ErrorCode::PathNotFound)?;
+        guard
+            .conditions
+            .check(Some(node.inode.version()), ConditionUse::Write)?;
+        crate::store::lease::check_read(
+            node.inode.lease.as_ref(),
+            guard.lease_id.as_deref(),
+            core.now_unix_ns(),
+        )?;
+        let mut at = core.now_unix_ns();
+        let (time, name) = loop {
+            let time = jiff::Timestamp::from_nanosecond(i128::from(at))
+                .map(|time| format!("{time:.7}"))
+                .map_err(|e| StoreError::corrupt("the clock", e.to_string()))?;
+            let name = path.snapshot(&time).to_string();
+            if core.entry(&txn, record.root, &name)?.is_none() {
+                break (time, name);
+            }
+            // Two snapshots of one blob have different times.
+            at += 100;
+        };
+        let mut inode = node.inode.clone();
+        inode.id = core.extents.allocate_id();
+        inode.lease = None;
+        if let Some(properties) = properties {
+            inode.properties = properties;
+        }
+        txn.put_inode(None, &inode, node.record.content.clone())?;
+        txn.link(record.root, &name, inode.id, NodeKind::File);
+        let batch = txn.commit()?;
+        core.acknowledge(batch, false)?;
+        Ok((time, inode))
+    }
+
+    /// Deletes a blob, its snapshots, or both.
+    ///
+    /// # Errors
+    /// `PathNotFound`, `SnapshotsPresent` when there are some and nothing is said of them, conditions, leases.
+    pub fn delete_with_snapshots(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        with: WithSnapshots,
+        guard: &Guard,
+    ) -> Result<()> {
+        let core = self.core();
+        let mut txn = core.write()?;
+        let record = core.filesystem(&txn, account, filesystem)?;
+        let node = core
+            .find(&txn, record.root, path)?
+            .ok_or(ErrorCode::PathNotFound)?;
+        guard.check_write(core, &node.inode, ConditionUse::Write)?;
+        let prefix = key::entry(record.root, &format!("{path}{SNAPSHOT_MARK}"));
+        for item in core.tree().scan_prefix(prefix) {
+            let (key, value) = item.map_err(|e| namespace_error("read", &e))?;
+            if with == WithSnapshots::None {
+                return Err(ErrorCode::SnapshotsPresent.into());
+            }
+            txn.remove(key.to_vec());
+            if let Some((id, _)) = decode_entry(&value) {
+                txn.reclaim(id);
+            }
+        }
+        if with != WithSnapshots::Only {
+            txn.remove(key::entry(record.root, &path.to_string()));
+            txn.reclaim(node.inode.id);
+            core.drop_staged(&mut txn, record.id, path)?;
+        }
+        let batch = txn.commit()?;
+        core.acknowledge(batch, false)
+    }
+}

@@ -1,0 +1,151 @@
+//! Soft delete and undelete, and the settings that switch it on.
+
+use lakestage_emulator::{Store, StoreOptions};
+
+use crate::client::Lake;
+
+const DAY_OF_RETENTION: &str = "<StorageServiceProperties><DeleteRetentionPolicy><Enabled>true</Enabled>\
+     <Days>1</Days></DeleteRetentionPolicy></StorageServiceProperties>";
+
+fn keeping(days: u32) -> Lake {
+    let mut options = StoreOptions::default();
+    for account in &mut options.accounts {
+        account.soft_delete_days = Some(days);
+    }
+    let lake = Lake::with_store(Store::open(options).unwrap());
+    lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
+        .expect(201);
+    lake
+}
+
+#[test]
+fn a_deleted_path_is_restored_as_it_was() {
+    let lake = keeping(7);
+    lake.file("/raw/dir/file", b"content");
+    let etag = lake
+        .dfs("HEAD", "/raw/dir/file", &[], b"")
+        .header("etag")
+        .to_owned();
+    let deleted = lake
+        .dfs("DELETE", "/raw/dir?recursive=true", &[], b"")
+        .expect(200);
+    assert_eq!(deleted.header("x-ms-delete-type-permanent"), "false");
+    let id = deleted.header("x-ms-deletion-id").to_owned();
+    lake.dfs("HEAD", "/raw/dir/file", &[], b"").expect(404);
+
+    let list = "/raw?restype=container&comp=list&showonly=deleted&delimiter=/";
+    let listed = lake.blob("GET", list, &[], b"").expect(200);
+    assert_eq!(listed.element("DeletionId"), id);
+    assert_eq!(listed.element("Name"), "dir");
+
+    let source = format!("dir?deletionid={id}");
+    let other = [("x-ms-undelete-source", "dir?deletionid=1")];
+    lake.blob("PUT", "/raw/dir?comp=undelete", &other, b"")
+        .expect_error(404, "BlobNotFound");
+    let headers = [("x-ms-undelete-source", source.as_str())];
+    let restored = lake
+        .blob("PUT", "/raw/dir?comp=undelete", &headers, b"")
+        .expect(200);
+    assert_eq!(restored.header("x-ms-resource-type"), "directory");
+    let read = lake.dfs("GET", "/raw/dir/file", &[], b"").expect(200);
+    assert_eq!(
+        (&*read.body, read.header("etag")),
+        (&b"content"[..], &*etag)
+    );
+    lake.blob("PUT", "/raw/dir?comp=undelete", &headers, b"")
+        .expect(404);
+}
+
+#[test]
+fn a_name_in_use_again_is_not_restored_over() {
+    let lake = keeping(7);
+    lake.file("/raw/file", b"old");
+    lake.dfs("DELETE", "/raw/file", &[], b"").expect(200);
+    lake.file("/raw/file", b"new");
+    lake.blob("PUT", "/raw/file?comp=undelete", &[], b"")
+        .expect_error(409, "BlobAlreadyExists");
+    assert_eq!(&*lake.dfs("GET", "/raw/file", &[], b"").body, b"new");
+}
+
+#[test]
+fn a_deleted_filesystem_is_restored_under_a_name() {
+    let lake = keeping(7);
+    lake.file("/raw/file", b"content");
+    lake.dfs("DELETE", "/raw?resource=filesystem", &[], b"")
+        .expect(202);
+    lake.dfs("HEAD", "/raw?resource=filesystem", &[], b"")
+        .expect(404);
+    let listed = lake
+        .blob("GET", "/?comp=list&include=deleted", &[], b"")
+        .expect(200);
+    assert_eq!(listed.element("Name"), "raw");
+    let version = listed.element("Version").to_owned();
+    let headers = [
+        ("x-ms-deleted-container-name", "raw"),
+        ("x-ms-deleted-container-version", version.as_str()),
+    ];
+    let target = "/restored?restype=container&comp=undelete";
+    lake.blob("PUT", target, &headers, b"").expect(201);
+    assert_eq!(
+        &*lake.dfs("GET", "/restored/file", &[], b"").body,
+        b"content"
+    );
+    lake.blob(
+        "PUT",
+        "/again?restype=container&comp=undelete",
+        &headers,
+        b"",
+    )
+    .expect_error(404, "ContainerNotFound");
+    lake.blob("PUT", target, &headers, b"")
+        .expect_error(409, "ContainerAlreadyExists");
+}
+
+#[test]
+fn soft_delete_is_off_until_the_service_properties_switch_it_on() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/first", b"1");
+    let gone = lake.dfs("DELETE", "/raw/first", &[], b"").expect(200);
+    assert_eq!(gone.header("x-ms-delete-type-permanent"), "true");
+    lake.blob("PUT", "/raw/first?comp=undelete", &[], b"")
+        .expect(404);
+
+    let settings = "/?restype=service&comp=properties";
+    lake.blob("PUT", settings, &[], DAY_OF_RETENTION.as_bytes())
+        .expect(202);
+    lake.file("/raw/second", b"2");
+    lake.dfs("DELETE", "/raw/second", &[], b"").expect(200);
+    lake.blob("PUT", "/raw/second?comp=undelete", &[], b"")
+        .expect(200);
+}
+
+#[test]
+fn service_properties_keep_what_a_document_does_not_name() {
+    let lake = Lake::new();
+    let settings = "/?restype=service&comp=properties";
+    let cors = "<StorageServiceProperties><Cors><CorsRule><AllowedOrigins>www.xyz.com</AllowedOrigins>\
+         <AllowedMethods>GET,PUT</AllowedMethods><AllowedHeaders>x-ms-meta-data*,x-ms-meta-foo</AllowedHeaders>\
+         <ExposedHeaders /><MaxAgeInSeconds>500</MaxAgeInSeconds></CorsRule></Cors></StorageServiceProperties>";
+    lake.blob("PUT", settings, &[], cors.as_bytes()).expect(202);
+    lake.blob("PUT", settings, &[], DAY_OF_RETENTION.as_bytes())
+        .expect(202);
+    let told = lake.blob("GET", settings, &[], b"").expect(200);
+    assert_eq!(
+        told.element("AllowedHeaders"),
+        "x-ms-meta-foo,x-ms-meta-data*"
+    );
+    assert!(
+        told.text()
+            .contains("<DeleteRetentionPolicy><Enabled>true</Enabled><Days>1</Days>")
+    );
+
+    for wrong in [
+        "<StorageServiceProperties><Nothing/></StorageServiceProperties>",
+        "<StorageServiceProperties><DeleteRetentionPolicy><Enabled>true</Enabled></DeleteRetentionPolicy></StorageServiceProperties>",
+        "<StorageServiceProperties><DeleteRetentionPolicy><Enabled>true</Enabled><Days>366</Days></DeleteRetentionPolicy></StorageServiceProperties>",
+        "<Other/>",
+    ] {
+        lake.blob("PUT", settings, &[], wrong.as_bytes())
+            .expect(400);
+    }
+}

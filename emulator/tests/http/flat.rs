@@ -1,0 +1,132 @@
+//! An account without a hierarchical namespace.
+
+use crate::client::{Answer, Lake};
+
+const BLOCK_BLOB: (&str, &str) = ("x-ms-blob-type", "BlockBlob");
+
+fn put(lake: &Lake, name: &str, content: &[u8]) -> Answer {
+    lake.blob("PUT", &format!("/raw/{name}"), &[BLOCK_BLOB], content)
+        .expect(201)
+}
+
+fn names(list: &Answer) -> Vec<String> {
+    let parts = list.text().split("<Name>").skip(1);
+    parts
+        .map(|part| part.split('<').next().unwrap().to_owned())
+        .collect()
+}
+
+fn list(lake: &Lake, query: &str) -> Answer {
+    lake.blob(
+        "GET",
+        &format!("/raw?restype=container&comp=list{query}"),
+        &[],
+        b"",
+    )
+    .expect(200)
+}
+
+#[test]
+fn what_takes_directories_is_refused_in_a_flat_account() {
+    let lake = Lake::flat();
+    let code = "HierarchicalNamespaceNotEnabled";
+    let told = lake
+        .blob("GET", "/?restype=account&comp=properties", &[], b"")
+        .expect(200);
+    assert_eq!(told.header("x-ms-is-hns-enabled"), "false");
+    let head = lake
+        .dfs("HEAD", "/raw?resource=filesystem", &[], b"")
+        .expect(200);
+    assert_eq!(head.header("x-ms-namespace-enabled"), "false");
+    lake.dfs("HEAD", "/raw/?action=getAccessControl", &[], b"")
+        .expect_error(400, code);
+    lake.dfs("PUT", "/raw/dir?resource=directory", &[], b"")
+        .expect_error(400, code);
+    let source = [("x-ms-rename-source", "/raw/a")];
+    lake.dfs("PUT", "/raw/b", &source, b"")
+        .expect_error(400, code);
+    lake.dfs("GET", "/raw?resource=filesystem&recursive=true", &[], b"")
+        .expect_error(400, code);
+    let mode = [("x-ms-permissions", "0777")];
+    lake.dfs("PUT", "/raw/a?resource=file", &mode, b"")
+        .expect_error(400, code);
+    lake.file("/raw/dir/a", b"text");
+    let read = lake.blob("GET", "/raw/dir/a", &[], b"").expect(200);
+    assert_eq!(
+        (&*read.body, read.header("x-ms-permissions")),
+        (&b"text"[..], "")
+    );
+}
+
+#[test]
+fn flat_names_stand_in_the_order_of_their_bytes_and_fold_at_any_delimiter() {
+    let lake = Lake::flat();
+    let all = ["a", "a!b", "a/b", "a/c/d", "a0", "b//c", "b/c"];
+    for name in all.iter().rev() {
+        put(&lake, name, b"");
+    }
+    assert_eq!(names(&list(&lake, "")), all);
+    assert_eq!(
+        names(&list(&lake, "&delimiter=/")),
+        ["a", "a!b", "a/", "a0", "b/"]
+    );
+    assert_eq!(
+        names(&list(&lake, "&delimiter=/&prefix=a/")),
+        ["a/b", "a/c/"]
+    );
+    assert_eq!(
+        names(&list(&lake, "&delimiter=!&prefix=a")),
+        ["a", "a!", "a/b", "a/c/d", "a0"]
+    );
+    for (query, expected) in [
+        ("", &all[..]),
+        ("&delimiter=/", &["a", "a!b", "a/", "a0", "b/"]),
+    ] {
+        let mut found = Vec::new();
+        let mut marker = String::new();
+        loop {
+            let page = list(&lake, &format!("{query}&maxresults=2&marker={marker}"));
+            assert!(names(&page).len() <= 2);
+            found.extend(names(&page));
+            match page.text().contains("<NextMarker />") {
+                true => break,
+                false => page.element("NextMarker").clone_into(&mut marker),
+            }
+        }
+        assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn a_snapshot_keeps_what_a_blob_was() {
+    let lake = Lake::flat();
+    put(&lake, "dir/blob", b"one");
+    let first = lake
+        .blob("PUT", "/raw/dir/blob?comp=snapshot", &[], b"")
+        .expect(201);
+    let time = first.header("x-ms-snapshot").to_owned();
+    put(&lake, "dir/blob", b"two");
+    let at = format!("/raw/dir/blob?snapshot={time}");
+    assert_eq!(&*lake.blob("GET", &at, &[], b"").expect(200).body, b"one");
+    assert_eq!(&*lake.blob("GET", "/raw/dir/blob", &[], b"").body, b"two");
+    assert_eq!(names(&list(&lake, "")), ["dir/blob"]);
+    let both = list(&lake, "&include=snapshots");
+    assert_eq!((names(&both).len(), both.element("Snapshot")), (2, &*time));
+
+    lake.blob("DELETE", "/raw/dir/blob", &[], b"")
+        .expect_error(409, "SnapshotsPresent");
+    let only = [("x-ms-delete-snapshots", "only")];
+    lake.blob("DELETE", "/raw/dir/blob", &only, b"").expect(202);
+    lake.blob("GET", &at, &[], b"").expect(404);
+    lake.blob("PUT", "/raw/dir/blob?comp=snapshot", &[], b"")
+        .expect(201);
+    let include = [("x-ms-delete-snapshots", "include")];
+    lake.blob("DELETE", "/raw/dir/blob", &include, b"")
+        .expect(202);
+    assert_eq!(
+        names(&list(&lake, "&include=snapshots")),
+        Vec::<String>::new()
+    );
+    lake.blob("PUT", "/raw/dir/blob?comp=snapshot", &[], b"")
+        .expect(404);
+}
