@@ -8,7 +8,14 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, test } from "node:test";
 
-import { DataLakeServiceClient, StorageSharedKeyCredential } from "@azure/storage-file-datalake";
+import {
+  AccountSASPermissions,
+  AccountSASResourceTypes,
+  AccountSASServices,
+  DataLakeServiceClient,
+  StorageSharedKeyCredential,
+  generateAccountSASQueryParameters,
+} from "@azure/storage-file-datalake";
 
 // The account that every client of an emulator knows; it is published and opens nothing else.
 export const ACCOUNT = "devstoreaccount1";
@@ -23,6 +30,9 @@ const server = spawn(
   ["--json", "--data", join(folder, "data"), "serve", "--sync", "off", "--blob-port", "0", "--dfs-port", "0"],
   { stdio: ["ignore", "pipe", "inherit"] },
 );
+
+// A file that cannot even be loaded must not leave the server behind.
+process.once("exit", () => server.kill("SIGKILL"));
 
 /** What the server says once it serves. */
 export const serving = await new Promise((resolve, reject) => {
@@ -46,6 +56,17 @@ export const credential = new StorageSharedKeyCredential(ACCOUNT, KEY);
 export const options = { retryOptions: { maxTries: 2, retryDelayInMs: 10 } };
 
 export const service = new DataLakeServiceClient(serving.dfsEndpoint, credential, options);
+
+/** A shared access signature for the whole account, good for an hour. */
+export function accountSignature(permissions) {
+  const values = {
+    permissions: AccountSASPermissions.parse(permissions),
+    resourceTypes: AccountSASResourceTypes.parse("sco").toString(),
+    services: AccountSASServices.parse("b").toString(),
+    expiresOn: new Date(Date.now() + 3600_000),
+  };
+  return generateAccountSASQueryParameters(values, credential).toString();
+}
 
 let count = 0;
 
