@@ -140,7 +140,7 @@ func TestNamesWithEverythingInThem(t *testing.T) {
 			path := name + "/" + name
 			equal(t, read(t, write(t, fs, path, name)), name)
 			same(t, list(t, fs, true, ""), []string{name, path})
-			// The client writes a space in a query as a plus and signs it as a space, which the service refuses.
+			// See TestADirectoryWithASpaceIsListed.
 			if !strings.Contains(name, " ") {
 				same(t, list(t, fs, false, name), []string{path})
 			}
@@ -148,6 +148,16 @@ func TestNamesWithEverythingInThem(t *testing.T) {
 			same(t, list(t, fs, true, ""), []string{})
 		})
 	}
+}
+
+func TestADirectoryWithASpaceIsListed(t *testing.T) {
+	// The client writes a space in a query as a plus and signs it as a space, which Azure takes.
+	knownDefect(t, "a plus in a query is taken for a plus", func() error {
+		_, fs := freshFileSystem(t)
+		write(t, fs, "with space/f", "x")
+		_, err := fs.NewListPathsPager(false, &filesystem.ListPathsOptions{Prefix: to.Ptr("with space")}).NextPage(ctx)
+		return err
+	})
 }
 
 // The client puts the source into its header without encoding it, so only some names can be moved.
