@@ -1,11 +1,17 @@
 """Starts the demo once, and knows how its rows look in the lake."""
 
+import asyncio
 import json
 import os
 import pathlib
 import subprocess
+import uuid
 
+import azure.storage.filedatalake as datalake
+import azure.storage.filedatalake.aio as datalake_async
 import pytest
+
+from blocking import Blocking
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -36,3 +42,26 @@ def demo(tmp_path_factory):
     yield serving
     process.terminate()
     assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture(params=["sync", "async"])
+def service(request, demo):
+    """The datalake client, as it is and in its asynchronous form."""
+    options = {"credential": demo["key"], "retry_total": 0}
+    if request.param == "sync":
+        with datalake.DataLakeServiceClient(demo["dfsEndpoint"], **options) as client:
+            yield client
+        return
+    loop = asyncio.new_event_loop()
+    client = Blocking(datalake_async.DataLakeServiceClient(demo["dfsEndpoint"], **options), loop)
+    yield client
+    client.close()
+    loop.close()
+
+
+@pytest.fixture
+def lake(service):
+    """A filesystem of a test's own."""
+    made = service.create_file_system(f"py-{uuid.uuid4().hex}")
+    yield made
+    made.delete_file_system()

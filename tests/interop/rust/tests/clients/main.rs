@@ -1,0 +1,5 @@
+//! Rust clients on a served lake.
+
+mod azdls;
+mod blobs;
+mod lake;
