@@ -100,7 +100,7 @@ impl SledJournal {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.check()?;
         let written = change(&mut writer)
-            .and_then(|()| self.db.flush().map(drop))
+            .and_then(|()| self.flush())
             .map_err(|e| sled_error("writing to the journal", &self.folder, e))
             .and_then(|()| match durability {
                 Durability::Synced => self.fdatasync(),
@@ -113,6 +113,18 @@ impl SledJournal {
             }
         }
         written
+    }
+
+    /// Hands everything to the operating system, and waits until sled's threads have taken up all that
+    /// was given to them.
+    ///
+    /// A write leaves one of sled's few threads behind, which tidies up under a lock after the write
+    /// counts as done. Where many such wait for a lock whose holder waits for one more task of these
+    /// threads, sled stands still for ever. A task that has come to its turn shows that a thread is
+    /// free, so no more than one is left behind.
+    fn flush(&self) -> Result<(), sled::Error> {
+        self.db.flush()?;
+        pollster::block_on(self.db.flush_async()).map(drop)
     }
 
     fn fdatasync(&self) -> Result<()> {
