@@ -374,6 +374,7 @@ impl FileSystem {
             filesystem: self.name.clone(),
             path: StorePath::parse(to)?,
             guard: Guard::default(),
+            into_directory: false,
             properties: None,
         };
         self.store.rename(&self.account, &request).map(drop)

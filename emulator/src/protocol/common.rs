@@ -119,6 +119,18 @@ fn check_size(properties: &Properties) -> Result<()> {
     }
 }
 
+/// Names of properties are those of identifiers.
+fn check_property_name(name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Err(ErrorCode::InvalidPropertyName.into());
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    match name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) {
+        true => Ok(()),
+        false => Err(ErrorCode::InvalidMetadata.into()),
+    }
+}
+
 /// `x-ms-properties: name=base64,…`.
 pub(crate) fn dfs_properties(request: &Request) -> Result<Option<Properties>> {
     let Some(value) = request.headers.get("x-ms-properties") else {
@@ -133,9 +145,7 @@ pub(crate) fn dfs_properties(request: &Request) -> Result<Option<Properties>> {
         .filter(|pair| !pair.is_empty())
     {
         let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
-        if name.is_empty() {
-            return Err(ErrorCode::InvalidPropertyName.into());
-        }
+        check_property_name(name)?;
         let value = STANDARD.decode(value).map_err(|_| wrong())?;
         properties.insert(name.to_owned(), PropertyValue(value));
     }
@@ -150,13 +160,7 @@ pub(crate) fn metadata(request: &Request) -> Result<Properties> {
         let Some(name) = name.as_str().strip_prefix("x-ms-meta-") else {
             continue;
         };
-        if name.is_empty() {
-            return Err(ErrorCode::InvalidPropertyName.into());
-        }
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if !name.chars().all(plain) || name.starts_with(|c: char| c.is_ascii_digit()) {
-            return Err(ErrorCode::InvalidMetadata.into());
-        }
+        check_property_name(name)?;
         properties.insert(name.to_owned(), PropertyValue(value.as_bytes().to_vec()));
     }
     check_size(&properties)?;

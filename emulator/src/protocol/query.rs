@@ -2,22 +2,35 @@
 
 use percent_encoding::percent_decode_str;
 
-/// Parameters in their order; names in lower case, values decoded.
+/// Parameters in their order; names in lower case, values decoded. A plus is a space, as in forms.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query {
     parameters: Vec<(String, String)>,
+    /// The same with a plus taken for itself, which some clients sign; empty where there is none.
+    literal: Vec<(String, String)>,
+}
+
+fn parameters(text: &str, decode: impl Fn(&str) -> String) -> Vec<(String, String)> {
+    text.split('&')
+        .filter(|part| !part.is_empty())
+        .map(|part| part.split_once('=').unwrap_or((part, "")))
+        .map(|(name, value)| (decode(name).to_ascii_lowercase(), decode(value)))
+        .collect()
+}
+
+fn percent_decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 impl Query {
     pub(crate) fn parse(text: &str) -> Self {
-        let decode = |part: &str| percent_decode_str(part).decode_utf8_lossy().into_owned();
-        let parameters = text
-            .split('&')
-            .filter(|part| !part.is_empty())
-            .map(|part| part.split_once('=').unwrap_or((part, "")))
-            .map(|(name, value)| (decode(name).to_ascii_lowercase(), decode(value)))
-            .collect();
-        Self { parameters }
+        Self {
+            parameters: parameters(text, |part| percent_decoded(&part.replace('+', " "))),
+            literal: match text.contains('+') {
+                true => parameters(text, percent_decoded),
+                false => Vec::new(),
+            },
+        }
     }
 
     /// The first value of that name, which is given in lower case.
@@ -37,10 +50,15 @@ impl Query {
             .is_some_and(|given| given.eq_ignore_ascii_case(value))
     }
 
-    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.parameters
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+    /// The readings of the query that a signature may be over: the parameters in their order.
+    pub(crate) fn readings(&self) -> impl Iterator<Item = &[(String, String)]> {
+        let literal = Some(&self.literal[..]).filter(|literal| !literal.is_empty());
+        [&self.parameters[..]].into_iter().chain(literal)
+    }
+
+    /// As [`Query::get`], with a plus taken for itself: for base64, whose alphabet has it and no space.
+    pub(crate) fn get_base64(&self, name: &str) -> Option<String> {
+        self.get(name).map(|value| value.replace(' ', "+"))
     }
 }
 
@@ -54,5 +72,10 @@ mod tests {
         assert_eq!(query.get("maxresults"), Some("5"));
         assert_eq!(query.get("prefix"), Some("a/b c"));
         assert!(query.has("recursive") && !query.has("marker"));
+        let query = Query::parse("prefix=a+b%2Bc&sig=x+y");
+        assert_eq!(query.get("prefix"), Some("a b+c"));
+        assert_eq!(query.get_base64("sig").as_deref(), Some("x+y"));
+        let readings: Vec<&str> = query.readings().map(|all| &*all[0].1).collect();
+        assert_eq!(readings, ["a b+c", "a+b+c"]);
     }
 }

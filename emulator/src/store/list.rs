@@ -27,6 +27,8 @@ pub struct ListRequest {
     pub from: Option<StorePath>,
     /// Entries at most.
     pub entries_max: usize,
+    /// Whether the list of a file is the file itself.
+    pub lists_files: bool,
 }
 
 /// A file or directory in a list.
@@ -141,8 +143,18 @@ impl Store {
         let way = request.directory.segments();
         core.check_way(&view, principal, record.root, way)?;
         let found = core.walk(&view, record.root, way)?;
-        let Some((directory, NodeKind::Directory)) = found else {
-            return Err(ErrorCode::PathNotFound.into());
+        let directory = match found {
+            Some((id, NodeKind::Directory)) => id,
+            Some((id, NodeKind::File)) if request.lists_files => {
+                let path = request.directory.clone();
+                let inode = core.node(&view, id)?.inode;
+                return Ok(ListPage {
+                    filesystem: record,
+                    entries: vec![Listed { path, inode }],
+                    next: None,
+                });
+            }
+            _ => return Err(ErrorCode::PathNotFound.into()),
         };
         if !principal.is_superuser() {
             let inode = core.node(&view, directory)?.inode;

@@ -27,6 +27,8 @@ pub struct RenameRequest {
     pub path: StorePath,
     /// Conditions and lease of what is at the new path.
     pub guard: Guard,
+    /// Whether a directory at the new path takes it in, under its old name, as `mv` does.
+    pub into_directory: bool,
     /// Properties in place of those it has.
     pub properties: Option<Properties>,
 }
@@ -40,6 +42,25 @@ impl Core {
         Ok(match self.walk(txn, root, parents)? {
             Some((id, NodeKind::Directory)) => Some(id),
             _ => None,
+        })
+    }
+
+    /// Where a rename leads: into the directory at the new path, if it goes there.
+    fn rename_target(
+        &self,
+        txn: &Transaction<'_>,
+        root: u64,
+        request: &RenameRequest,
+    ) -> Result<StorePath> {
+        let is_itself =
+            request.path == request.source && request.filesystem == request.source_filesystem;
+        let name = request.source.segments().last();
+        let Some(name) = name.filter(|_| request.into_directory && !is_itself) else {
+            return Ok(request.path.clone());
+        };
+        Ok(match self.walk(txn, root, request.path.segments())? {
+            Some((_, NodeKind::Directory)) => request.path.join(name),
+            _ => request.path.clone(),
         })
     }
 
@@ -86,12 +107,12 @@ impl Store {
         let source = core
             .find_as(&txn, &request.guard.principal, from.root, &request.source)?
             .ok_or(ErrorCode::SourcePathNotFound)?;
-        let (Some((_, source_name)), Some((_, name))) =
-            (request.source.split(), request.path.split())
+        let target = core.rename_target(&txn, to.root, request)?;
+        let (Some((_, source_name)), Some((_, name))) = (request.source.split(), target.split())
         else {
             return Err(ErrorCode::InvalidRenameSourcePath.into());
         };
-        if from.id == to.id && request.path.starts_with(&request.source) {
+        if from.id == to.id && target.starts_with(&request.source) {
             return Err(ErrorCode::InvalidRenameSourcePath.into());
         }
         request
@@ -101,7 +122,7 @@ impl Store {
         if let Some((parents, _)) = request.source.split() {
             core.check_may_take(&txn, principal, from.root, parents, &source.inode)?;
         }
-        if let Some((parents, _)) = request.path.split() {
+        if let Some((parents, _)) = target.split() {
             core.check_may_add(&txn, principal, to.root, parents)?;
         }
         let lease_id = request.source_lease_id.as_deref();
@@ -110,14 +131,14 @@ impl Store {
             .parent(&txn, from.root, &request.source)?
             .ok_or(ErrorCode::SourcePathNotFound)?;
         let parent = core
-            .parent(&txn, to.root, &request.path)?
+            .parent(&txn, to.root, &target)?
             .ok_or(ErrorCode::RenameDestinationParentPathNotFound)?;
-        match core.find(&txn, to.root, &request.path)? {
-            Some(target) => {
-                if let Some((parents, _)) = request.path.split() {
-                    core.check_may_take(&txn, principal, to.root, parents, &target.inode)?;
+        match core.find(&txn, to.root, &target)? {
+            Some(there) => {
+                if let Some((parents, _)) = target.split() {
+                    core.check_may_take(&txn, principal, to.root, parents, &there.inode)?;
                 }
-                core.make_room(&mut txn, &source.inode, &target, &request.guard)?;
+                core.make_room(&mut txn, &source.inode, &there, &request.guard)?;
             }
             None => request.guard.conditions.check(None, ConditionUse::Create)?,
         }

@@ -194,6 +194,19 @@ impl Lake {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
+        self.signed_over(port, method, (target, target), headers, body)
+    }
+
+    /// As [`Lake::signed`], with another target in the signature than in the request.
+    pub fn signed_over(
+        &self,
+        port: Port,
+        method: &str,
+        (over, target): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let over = format!("/{DEFAULT_ACCOUNT_NAME}{over}");
         let target = format!("/{DEFAULT_ACCOUNT_NAME}{target}");
         let mut all: BTreeMap<String, String> = headers
             .iter()
@@ -206,7 +219,7 @@ impl Lake {
         if !body.is_empty() || method == "PUT" {
             all.insert("content-length".into(), body.len().to_string());
         }
-        let signature = sign(&text_to_sign(method, &target, &all));
+        let signature = sign(&text_to_sign(method, &over, &all));
         let authorization = format!("SharedKey {DEFAULT_ACCOUNT_NAME}:{signature}");
         all.insert("authorization".into(), authorization);
         self.send(port, method, &target, &all, body)

@@ -1,6 +1,6 @@
 //! The DFS protocol: filesystems and paths.
 
-use crate::client::Lake;
+use crate::client::{Lake, Port};
 
 #[test]
 fn a_filesystem_is_created_listed_described_and_deleted() {
@@ -127,7 +127,7 @@ fn renames_that_cannot_be_are_refused() {
     lake.file("/raw/full/x", b"");
     let rename = |from: &str, to: &str, headers: &[(&str, &str)]| {
         let headers = [&[("x-ms-rename-source", from)], headers].concat();
-        lake.dfs("PUT", to, &headers, b"")
+        lake.dfs("PUT", &format!("{to}?mode=legacy"), &headers, b"")
     };
     rename("/raw/missing", "/raw/z", &[]).expect_error(404, "SourcePathNotFound");
     rename("/raw/a", "/raw/a/b/c", &[]).expect_error(409, "InvalidRenameSourcePath");
@@ -143,6 +143,78 @@ fn renames_that_cannot_be_are_refused() {
     rename("/raw/b", "/raw/full", &[]).expect_error(409, "PathAlreadyExists");
     let answer = rename("/raw/full/x", "/raw/a/b", &[("if-none-match", "*")]);
     answer.expect_error(409, "PathAlreadyExists");
+}
+
+#[test]
+fn without_legacy_mode_a_rename_goes_into_a_directory_that_is_there() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/a/b", b"b");
+    lake.file("/raw/full/x", b"");
+    let rename = |from: &str, to: &str| {
+        let headers = [("x-ms-rename-source", from), ("if-none-match", "*")];
+        lake.dfs("PUT", to, &headers, b"")
+    };
+    rename("/raw/a", "/raw/full").expect(201);
+    lake.dfs("GET", "/raw/full/a/b", &[], b"").expect(200);
+    rename("/raw/full/a/b", "/raw/full?mode=posix").expect(201);
+    lake.dfs("GET", "/raw/full/b", &[], b"").expect(200);
+    rename("/raw/full/x", "/raw/").expect(201);
+    lake.dfs("GET", "/raw/x", &[], b"").expect(200);
+    // What is in the way there is in the way.
+    lake.file("/raw/full/x", b"");
+    rename("/raw/x", "/raw/full").expect_error(409, "PathAlreadyExists");
+    rename("/raw/full", "/raw/full").expect_error(409, "InvalidRenameSourcePath");
+    rename("/raw/full", "/raw/full/a").expect_error(409, "InvalidRenameSourcePath");
+}
+
+#[test]
+fn the_list_of_a_file_is_the_file() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/a/b", b"b");
+    for recursive in ["true", "false"] {
+        let list = format!("/raw?resource=filesystem&recursive={recursive}&directory=a%2Fb");
+        let answer = lake.dfs("GET", &list, &[], b"").expect(200);
+        let list: serde_json::Value = serde_json::from_str(answer.text()).unwrap();
+        assert_eq!(list["paths"].as_array().unwrap().len(), 1);
+        assert_eq!(list["paths"][0]["name"], "a/b");
+        assert_eq!(list["paths"][0]["contentLength"], "1");
+    }
+}
+
+#[test]
+fn a_plus_in_a_query_is_a_space_whichever_was_signed() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/with%20space/f", b"");
+    let list = |name: &str| format!("/raw?resource=filesystem&recursive=false&directory={name}");
+    // A client signs what it means, or what it sends.
+    for over in ["with%20space", "with+space"] {
+        let targets = (&*list(over), &*list("with+space"));
+        let answer = lake.signed_over(Port::Dfs, "GET", targets, &[], b"");
+        assert!(answer.expect(200).text().contains("with space/f"), "{over}");
+    }
+    let targets = (&*list("without"), &*list("with+space"));
+    lake.signed_over(Port::Dfs, "GET", targets, &[], b"")
+        .expect_error(403, "AuthenticationFailed");
+}
+
+#[test]
+fn what_a_file_or_a_name_cannot_have_is_refused() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/f", b"");
+    let acl = "user::rwx,group::r-x,other::---,default:user::rwx";
+    lake.dfs(
+        "PATCH",
+        "/raw/f?action=setAccessControl",
+        &[("x-ms-acl", acl)],
+        b"",
+    )
+    .expect_error(400, "InvalidHeaderValue");
+    for name in ["no-hyphen", "1st", "sp ace"] {
+        let properties = format!("{name}=YQ==");
+        let headers = [("x-ms-properties", properties.as_str())];
+        lake.dfs("PUT", "/raw/g?resource=file", &headers, b"")
+            .expect_error(400, "InvalidPropertyName");
+    }
 }
 
 #[test]

@@ -206,7 +206,7 @@ impl Both {
             }
             Operation::Rename(from, to, with) => {
                 let source = format!("/raw/{}", from.join("/"));
-                let target = format!("/raw/{}", to.join("/"));
+                let target = format!("/raw/{}?mode=legacy", to.join("/"));
                 let headers = [("x-ms-rename-source", source.as_str())];
                 let answer = self.send("PUT", &target, *with, Some(to), &headers, b"");
                 if Self::same(&answer, self.model.rename(from, to, *with)) {

@@ -293,12 +293,13 @@ impl Model {
         Ok(&node.content)
     }
 
-    /// Paths below a directory; one that may not be read is not gone into.
+    /// Paths below a directory; one that may not be read is not gone into. The list of a file is the file.
     pub fn list(&self, directory: &Path, who: Who) -> Result<Vec<String>, Outcome> {
         self.check_way(directory, who)?;
-        let Some(node) = self.nodes.get(directory).filter(|node| node.is_directory) else {
-            return Err((404, "PathNotFound"));
-        };
+        let node = self.nodes.get(directory).ok_or((404, "PathNotFound"))?;
+        if !node.is_directory {
+            return Ok(vec![directory.join("/")]);
+        }
         check(may(node, who, READ | EXECUTE), DENIED)?;
         let shown = |path: &&Path| {
             path.len() > directory.len()

@@ -27,7 +27,7 @@ pub(super) fn check(store: &Store, account: &Account, request: &Request) -> Resu
         true => vec![account_sas::string_to_sign(&account.name, value, &version)],
         false => service_texts(request, &account.name, &version)?,
     };
-    let signature = value("sig");
+    let signature = request.query.get_base64("sig").unwrap_or_default();
     if !texts
         .iter()
         .any(|text| is_signed(account, text, &signature))

@@ -74,16 +74,22 @@ fn check_clock(request: &Request) -> Result<()> {
     Ok(())
 }
 
-/// The texts that a client may have signed: clients sort header names in two ways.
+/// The texts that a client may have signed: clients sort header names in two ways, and read a plus in two.
 pub(super) fn strings_to_sign(request: &Request, account: &str, is_lite: bool) -> Vec<String> {
     let orders: [fn(&str) -> String; 2] = [|name| name.to_owned(), |name| name.replace('-', "")];
-    let mut texts: Vec<String> = orders
-        .iter()
-        .map(|order| match is_lite {
-            true => lite(request, account, *order),
-            false => full(request, account, *order),
-        })
-        .collect();
+    let mut texts: Vec<String> = match is_lite {
+        true => orders.map(|order| lite(request, account, order)).into(),
+        false => {
+            let readings = request.query.readings();
+            let resources: Vec<String> = readings
+                .map(|parameters| resource(request, account, parameters))
+                .collect();
+            let each = resources.iter().flat_map(|resource| {
+                orders.map(|order| full(&request.sent_method, &request.headers, order) + resource)
+            });
+            each.collect()
+        }
+    };
     texts.dedup();
     texts
 }
@@ -95,9 +101,9 @@ fn value<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
         .unwrap_or("")
 }
 
-fn full(request: &Request, account: &str, order: fn(&str) -> String) -> String {
-    let headers = &request.headers;
-    let mut text = format!("{}\n", request.sent_method);
+/// All but the resource.
+fn full(method: &http::Method, headers: &HeaderMap, order: fn(&str) -> String) -> String {
+    let mut text = format!("{method}\n");
     for name in STANDARD_HEADERS {
         let shown = match (name, value(headers, name)) {
             ("content-length", "0") => "",
@@ -108,7 +114,6 @@ fn full(request: &Request, account: &str, order: fn(&str) -> String) -> String {
         text.push('\n');
     }
     text.push_str(&own_headers(headers, order));
-    text.push_str(&resource(request, account));
     text
 }
 
@@ -149,13 +154,13 @@ fn own_headers(headers: &HeaderMap, order: fn(&str) -> String) -> String {
         .collect()
 }
 
-fn resource(request: &Request, account: &str) -> String {
+fn resource(request: &Request, account: &str, parameters: &[(String, String)]) -> String {
     let mut text = format!("/{account}{}", request.raw_path);
-    let mut parameters: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-    for (name, value) in request.query.pairs() {
-        parameters.entry(name).or_default().push(value);
+    let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, value) in parameters {
+        by_name.entry(name).or_default().push(value);
     }
-    for (name, mut values) in parameters {
+    for (name, mut values) in by_name {
         values.sort_unstable();
         text.push_str(&format!("\n{name}:{}", values.join(",")));
     }

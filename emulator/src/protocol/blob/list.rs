@@ -189,6 +189,7 @@ fn list_request(call: &Call<'_>) -> Result<ListRequest> {
         name_prefix: name_prefix.to_owned(),
         recursive,
         entries_max: entries_max(request)?,
+        lists_files: false,
     })
 }
 

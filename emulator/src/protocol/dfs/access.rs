@@ -88,6 +88,13 @@ pub(super) fn set(call: &mut Call<'_>) -> Result<Reply> {
                 inode.access.set_mode(mode);
             }
             if let Some(entries) = entries {
+                if !inode.is_directory() && entries.iter().any(|entry| entry.default) {
+                    return Err(StoreError::with_message(
+                        ErrorCode::InvalidHeaderValue,
+                        "A file has no default access control list.",
+                    )
+                    .element("HeaderName", "x-ms-acl"));
+                }
                 inode.access.replace(entries)?;
             }
             if let Some(owner) = owner {

@@ -35,6 +35,7 @@ pub(super) fn paths(call: &Call<'_>) -> Result<Reply> {
         recursive: request.query_flag("recursive")?,
         from,
         entries_max: entries_max(call)?,
+        lists_files: true,
         ..ListRequest::default()
     };
     let page = call.store.list_as(

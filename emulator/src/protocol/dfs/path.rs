@@ -165,6 +165,7 @@ pub(super) fn rename(call: &mut Call<'_>) -> Result<Reply> {
         filesystem: request.filesystem.clone(),
         path: request.store_path()?,
         guard: guard(request)?,
+        into_directory: !request.query.is("mode", "legacy"),
         properties: dfs_properties(request)?,
     };
     let inode = call.store.rename(&request.account, &rename)?;
