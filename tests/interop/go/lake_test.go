@@ -59,7 +59,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(folder)
 	server := exec.Command(program, "--json", "--data", filepath.Join(folder, "data"),
-		"serve", "--sync", "off", "--blob-port", "0", "--dfs-port", "0")
+		"serve", "--sync", "off", "--soft-delete-days", "7", "--blob-port", "0", "--dfs-port", "0")
 	server.Stderr = os.Stderr
 	output, err := server.StdoutPipe()
 	if err != nil {

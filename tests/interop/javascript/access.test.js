@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { freshFileSystem, knownDefect, refused, writeFile } from "./lake.js";
+import { freshFileSystem, refused, writeFile } from "./lake.js";
 
 const ZOE = "11111111-2222-3333-4444-555555555555";
 const bits = (text) => ({ read: text[0] === "r", write: text[1] === "w", execute: text[2] === "x" });
@@ -61,7 +61,7 @@ test("a list without its base entries is refused", async (t) => {
 });
 
 // Default entries are a template for children, so a directory alone can have them.
-knownDefect("a file has no default entries", "they are kept", async (t) => {
+test("a file has no default entries", async (t) => {
   const fileSystem = await freshFileSystem(t);
   const file = await writeFile(fileSystem, "f", "x");
   const list = [entry("user", "rwx"), entry("group", "r--"), entry("other", "---"), entry("user", "rwx", ZOE, true)];

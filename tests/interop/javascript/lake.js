@@ -27,7 +27,7 @@ assert.ok(program, "set LAKESTAGE_BIN to the lakestage command that is to be tes
 const folder = mkdtempSync(join(tmpdir(), "lakestage-javascript-"));
 const server = spawn(
   program,
-  ["--json", "--data", join(folder, "data"), "serve", "--sync", "off", "--blob-port", "0", "--dfs-port", "0"],
+  ["--json", "--data", join(folder, "data"), "serve", "--sync", "off", "--soft-delete-days", "7", "--blob-port", "0", "--dfs-port", "0"],
   { stdio: ["ignore", "pipe", "inherit"] },
 );
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { freshFileSystem, knownDefect, names, refused, writeFile } from "./lake.js";
+import { freshFileSystem, names, refused, writeFile } from "./lake.js";
 
 async function tree(t) {
   const fileSystem = await freshFileSystem(t);
@@ -94,7 +94,7 @@ test("a directory that is not there cannot be listed", async (t) => {
   await refused(fileSystem.listPaths({ path: "missing" }).next(), 404, "PathNotFound");
 });
 
-knownDefect("deleted paths are listed and brought back", "soft delete is not there yet", async (t) => {
+test("deleted paths are listed and brought back", async (t) => {
   const fileSystem = await freshFileSystem(t);
   const file = await writeFile(fileSystem, "f", "back");
   await file.delete();

@@ -22,7 +22,7 @@ def demo(tmp_path_factory):
     program = os.environ.get("LAKESTAGE_BIN")
     assert program, "set LAKESTAGE_BIN to the lakestage command that is to be tested"
     data = tmp_path_factory.mktemp("demo") / "data"
-    command = [program, "--json", "--data", str(data), "demo", "--rows", "240", "--blob-port", "0", "--dfs-port", "0"]
+    command = [program, "--json", "--data", str(data), "demo", "--rows", "240", "--soft-delete-days", "7", "--blob-port", "0", "--dfs-port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     serving = None
     for line in process.stdout:

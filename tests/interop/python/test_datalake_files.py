@@ -64,7 +64,6 @@ def test_what_is_appended_is_checked_by_md5(lake):
     assert read(file) == b"checked"
 
 
-@pytest.mark.xfail(strict=True, reason="structured bodies are not there yet")
 def test_what_is_transferred_is_checked_by_crc64(lake):
     file = lake.create_file("f")
     file.append_data(b"checked", 0, validate_content="crc64")

@@ -181,7 +181,6 @@ def test_the_root_has_an_access_list(lake):
     assert root.get_access_control()["acl"] == "user::rwx,group::rwx,other::---"
 
 
-@pytest.mark.xfail(strict=True, reason="soft delete is not there yet")
 def test_deleted_paths_come_back(lake):
     write(lake, "f").delete_file()
     deleted = list(lake.list_deleted_paths())

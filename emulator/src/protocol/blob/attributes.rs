@@ -161,7 +161,12 @@ pub(super) fn undelete(call: &mut Call<'_>) -> Result<Reply> {
                 .get("deletionid")
                 .and_then(|id| id.parse().ok())
                 .ok_or_else(wrong)?;
-            (StorePath::parse(&decode(path))?, Some(id))
+            // A client may leave the path out, since the address has it.
+            let path = match path.is_empty() {
+                true => request.store_path()?,
+                false => StorePath::parse(&decode(path))?,
+            };
+            (path, Some(id))
         }
     };
     let inode = call.store.undelete(

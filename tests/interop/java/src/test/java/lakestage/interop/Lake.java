@@ -51,7 +51,7 @@ public final class Lake {
       Process server =
           new ProcessBuilder(
                   program, "--json", "--data", folder.resolve("data").toString(),
-                  "serve", "--sync", "off", "--blob-port", "0", "--dfs-port", "0")
+                  "serve", "--sync", "off", "--soft-delete-days", "7", "--blob-port", "0", "--dfs-port", "0")
               .redirectError(ProcessBuilder.Redirect.INHERIT)
               .start();
       Runtime.getRuntime().addShutdownHook(new Thread(() -> end(server, folder)));

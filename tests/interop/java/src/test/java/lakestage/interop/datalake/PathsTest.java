@@ -18,7 +18,6 @@ import com.azure.storage.file.datalake.models.PathItem;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import lakestage.interop.KnownDefect;
 import lakestage.interop.Lake;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -140,8 +139,6 @@ class PathsTest extends DatalakeTest {
   @Test
   void deletedPathsComeBack() {
     write("f", "back").delete();
-    KnownDefect.fails(
-        "soft delete is not there yet",
-        () -> assertEquals(1, lake.listDeletedPaths().stream().count()));
+    assertEquals(1, lake.listDeletedPaths().stream().count());
   }
 }
