@@ -20,12 +20,12 @@ pub(crate) fn sealed(path: &Path) -> Result<Mmap> {
     unsafe { Mmap::map(&file) }.context("mapping", path)
 }
 
-/// Lets go of the pages of a mapped sealed file; they come back when they are read again.
+/// Lets go of pages of a mapped sealed file; they come back when they are read again.
 #[allow(unsafe_code)]
-pub(crate) fn release(map: &Mmap) {
+pub(crate) fn release(map: &Mmap, offset: usize, length: usize) {
     // SAFETY: dropping pages is unchecked because it may lose what was written to them. This mapping
     // is shared, read-only and of a file that does not change, so every page comes back as it was.
-    let released = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
+    let released = unsafe { map.unchecked_advise_range(UncheckedAdvice::DontNeed, offset, length) };
     if let Err(error) = released {
         tracing::debug!(%error, "mapped pages were not released");
     }

@@ -28,7 +28,7 @@ pub(super) fn extend(
     for (segment, rows) in unmerged.segments.iter().zip(&chosen.rows) {
         for row in rows.iter() {
             let stored = segment.change(row)?;
-            unmerged.residence.used(unmerged.segments.iter().copied());
+            unmerged.residence.read(unmerged.segments.iter().copied());
             let change = Change::of(&stored, Some(stored.committed));
             let partition = match (change.what, entry.layout.deletes) {
                 (What::Remove, DeletePartition::NoDate) => NO_DATE.to_owned(),

@@ -131,7 +131,7 @@ impl<'a> Merged<'a> {
             segments,
             ..
         } = self.unmerged;
-        residence.used(segments.iter().copied());
+        residence.read(segments.iter().copied());
         let segment = self.sources[at].segment;
         Ok(Some(Placed {
             change: self.unmerged.segments[segment].change(row)?,

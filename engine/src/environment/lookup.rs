@@ -128,7 +128,12 @@ impl Environment {
             .rev()
             .take_while(|s| s.entry().last_version > state.catalog.folded_version);
         for segment in unmerged {
-            let Some(change) = segment.find(table.id, id)? else {
+            if !segment.may_hold(table.id, id)? {
+                continue;
+            }
+            let found = segment.find(table.id, id)?;
+            self.inner.residence.searched(segments.iter().map(|s| &**s));
+            let Some(change) = found else {
                 continue;
             };
             let found = match change.record.operation {
@@ -142,7 +147,6 @@ impl Environment {
                     created: change.record.created,
                 }),
             };
-            self.inner.residence.used(segments.iter().map(|s| &**s));
             return Ok(Some(found));
         }
         Ok(None)

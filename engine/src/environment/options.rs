@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::clock::{Clock, SystemClock};
 use crate::journal::{BackPressure, Durability};
 
-const SEGMENT_BYTES: usize = 32 << 20;
-const TAIL_BYTES_MAX: usize = 64 << 20;
+const SEGMENT_BYTES: usize = 16 << 20;
+const TAIL_BYTES_MAX: usize = 24 << 20;
 const UNMERGED_BYTES_MAX: u64 = 8 << 30;
 
 /// How an environment is opened. A clock alone may stand for all of it.

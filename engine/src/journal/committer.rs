@@ -113,6 +113,9 @@ impl Committer {
     /// `Busy` if the queue stayed full for longer than `pressure` allows; nothing of it was kept.
     pub(crate) fn send(&self, request: Request, pressure: BackPressure) -> Result<CommitTicket> {
         let (reply, answer) = bounded(1);
+        let mut request = request;
+        // It stays in memory until it is sealed.
+        request.payload.shrink_to_fit();
         let queued = Queued { request, reply };
         let queue = self.queue.as_ref().ok_or_else(gone)?;
         match pressure {

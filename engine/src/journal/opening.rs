@@ -11,7 +11,7 @@ use crate::error::{Error, IoContext, Result};
 use crate::files;
 
 /// Memory for sled's pages. The log is small; most of it is read once.
-const CACHE_BYTES: u64 = 32 << 20;
+const CACHE_BYTES: u64 = 8 << 20;
 /// Dropping a database does not wait for its threads, so a lock may be held a little longer.
 const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_PAUSE_MS: u64 = 100;

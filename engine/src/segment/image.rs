@@ -119,7 +119,7 @@ impl Segment {
     /// Lets go of the memory that its mapped pages take.
     pub(crate) fn release(&self) {
         if let Some(map) = self.image.get().and_then(|image| image.map.as_ref()) {
-            map::release(map);
+            map::release(map, 0, map.len());
         }
     }
 
@@ -133,7 +133,12 @@ impl Segment {
             return Err(Error::corrupt(&self.path, format!("it ends before {what}")));
         }
         let bytes = image.bytes.slice_with_length(start, length);
-        if crc32c(&[&bytes]) != part.crc32c {
+        let crc32c = crc32c(&[&bytes]);
+        if let Some(map) = &image.map {
+            // To check it every byte was read; of most parts only few are needed at a time.
+            map::release(map, start, length);
+        }
+        if crc32c != part.crc32c {
             let detail = format!("{what} fails its checksum");
             return Err(Error::corrupt(&self.path, detail));
         }

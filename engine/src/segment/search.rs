@@ -17,18 +17,20 @@ pub(crate) struct SegmentRun<'a> {
 }
 
 impl Segment {
+    /// Whether it may hold a change of an id; next to always right where it says yes.
+    pub(crate) fn may_hold(&self, table: u16, id: u128) -> Result<bool> {
+        let image = self.image()?;
+        let mut runs = runs_of(&image.footer.runs, table).iter();
+        let is_within = runs.any(|run| run.least <= id && id <= run.greatest);
+        Ok(is_within && filter::may_contain(self.filter(image)?, table, id))
+    }
+
     /// The newest change of an id.
     pub(crate) fn find(&self, table: u16, id: u128) -> Result<Option<StoredChange<'_>>> {
         let image = self.image()?;
-        let mut runs = runs_of(&image.footer.runs, table)
-            .iter()
-            .filter(|run| run.least <= id && id <= run.greatest)
-            .peekable();
-        if runs.peek().is_none() || !filter::may_contain(self.filter(image)?, table, id) {
-            return Ok(None);
-        }
+        let runs = runs_of(&image.footer.runs, table).iter();
         let mut newest: Option<u32> = None;
-        for run in runs {
+        for run in runs.filter(|run| run.least <= id && id <= run.greatest) {
             let run = self.run(image, run)?;
             // A row that was deleted and came back may stand in two partitions.
             newest = newest.max(run.last_of(id)?);

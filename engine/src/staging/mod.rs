@@ -17,9 +17,9 @@ use crate::segment::Segment;
 use tail::Tail;
 
 /// Pages of mapped segments stay in memory up to this; beyond it they are let go.
-const MAPPED_BYTES_MAX: u64 = 64 << 20;
+const MAPPED_BYTES_MAX: u64 = 24 << 20;
 /// How often that is looked at: a look costs as much as a few rows.
-const USES_A_LOOK: u32 = 1_024;
+const READS_A_LOOK: u32 = 1_024;
 
 /// Segments, oldest first.
 pub(crate) type Segments = Arc<Vec<Arc<Segment>>>;
@@ -184,12 +184,19 @@ pub(crate) struct Residence(AtomicU32);
 
 impl Residence {
     /// To be called for each row that is read; now and then it lets go of all pages.
-    pub(crate) fn used<'s>(&self, segments: impl Iterator<Item = &'s Segment>) {
-        if !self
-            .0
-            .fetch_add(1, Ordering::Relaxed)
-            .is_multiple_of(USES_A_LOOK)
-        {
+    pub(crate) fn read<'s>(&self, segments: impl Iterator<Item = &'s Segment>) {
+        self.used(1, segments);
+    }
+
+    /// To be called for each search in a segment, which touches many pages.
+    pub(crate) fn searched<'s>(&self, segments: impl Iterator<Item = &'s Segment>) {
+        const READS: u32 = 64;
+        self.used(READS, segments);
+    }
+
+    fn used<'s>(&self, reads: u32, segments: impl Iterator<Item = &'s Segment>) {
+        let before = self.0.fetch_add(reads, Ordering::Relaxed);
+        if before / READS_A_LOOK == before.wrapping_add(reads) / READS_A_LOOK {
             return;
         }
         // Where the system does not tell, they are let go at each look.
