@@ -164,6 +164,10 @@ impl Core {
         &self.file.db
     }
 
+    pub(crate) fn apply(&self, batch: sled::Batch, bytes: usize) -> Result<()> {
+        self.file.apply(batch, bytes)
+    }
+
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
         let value = self
             .tree()

@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +17,8 @@ pub const ENTRY_SIZE_MAX_BYTES: usize = 4_000;
 const CACHE_CAPACITY_BYTES: u64 = 64 * 1024 * 1024;
 const LOCK_ATTEMPTS: u32 = 40;
 const LOCK_RETRY_MS: u64 = 50;
+/// sled writes in pieces of 512 KiB; a flush comes before two of them can be on their way.
+const UNFLUSHED_BYTES_MAX: usize = 256 << 10;
 const QUARANTINE: &str = "quarantine";
 
 /// An opened database and the descriptor that makes it durable.
@@ -23,6 +26,8 @@ pub(crate) struct SledFile {
     pub(crate) db: sled::Db,
     log: File,
     log_path: PathBuf,
+    /// Bytes applied since the last flush.
+    unflushed_bytes: AtomicUsize,
 }
 
 impl SledFile {
@@ -43,7 +48,12 @@ impl SledFile {
         check_no_blobs(folder)?;
         let log_path = folder.join("db");
         let log = File::open(&log_path).map_err(|e| StoreError::io("open", &log_path, e))?;
-        let opened = Self { db, log, log_path };
+        let opened = Self {
+            db,
+            log,
+            log_path,
+            unflushed_bytes: AtomicUsize::new(0),
+        };
         if fresh {
             opened.flush()?;
             opened.sync()?;
@@ -56,6 +66,19 @@ impl SledFile {
         Ok(opened)
     }
 
+    /// Applies a batch of so many bytes. Where nobody asks for flushes, one comes now and then, for the sake of what
+    /// [`SledFile::flush`] waits for.
+    pub(crate) fn apply(&self, batch: sled::Batch, bytes: usize) -> Result<()> {
+        self.db
+            .apply_batch(batch)
+            .map_err(|e| namespace_error("write", &e))?;
+        let unflushed = self.unflushed_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        match unflushed > UNFLUSHED_BYTES_MAX {
+            true => self.flush(),
+            false => Ok(()),
+        }
+    }
+
     /// Hands everything applied to the operating system, and waits until sled's threads have taken up all that was
     /// given to them.
     ///
@@ -63,6 +86,7 @@ impl SledFile {
     /// Where many such wait for a lock whose holder waits for one more task of these threads, sled stands still for
     /// ever. A task that has come to its turn shows that a thread is free, so no more than one is left behind.
     pub(crate) fn flush(&self) -> Result<()> {
+        self.unflushed_bytes.store(0, Ordering::Relaxed);
         self.db
             .flush()
             .and_then(|_| pollster::block_on(self.db.flush_async()))

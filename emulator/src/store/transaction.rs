@@ -8,7 +8,7 @@ use crate::store::core::{Core, View};
 use crate::store::extent::Floating;
 use crate::store::inode::{ATTRIBUTES_INLINE_MAX_BYTES, Inode, InodeRecord, NodeKind, Stored};
 use crate::store::key;
-use crate::store::sled_file::{ENTRY_SIZE_MAX_BYTES, namespace_error};
+use crate::store::sled_file::ENTRY_SIZE_MAX_BYTES;
 
 /// Numbers reserved at once, so that most batches need not move the mark.
 const ID_RESERVE: u64 = 4_096;
@@ -72,7 +72,9 @@ impl Transaction<'_> {
         meta.extend_from_slice(&self.core.last_etag().to_be_bytes());
         self.put(key::META.to_vec(), meta);
         let mut batch = sled::Batch::default();
+        let mut bytes = 0;
         for (key, value) in std::mem::take(&mut self.changes) {
+            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
             match value {
                 None => batch.remove(key),
                 Some(value) => {
@@ -81,8 +83,7 @@ impl Transaction<'_> {
                 }
             }
         }
-        if let Err(error) = self.core.tree().apply_batch(batch) {
-            let error = namespace_error("write", &error);
+        if let Err(error) = self.core.apply(batch, bytes) {
             self.core.poison(&error);
             return Err(error);
         }
