@@ -54,9 +54,19 @@ fn checksum(commit: &Commit, count: u32) -> u32 {
 pub(super) struct Assembler {
     open: Option<(Commit, u32, u32, u32)>,
     next_version: Option<u64>,
+    /// Commits up to this version stand in segments; the log may begin in the middle of one.
+    sealed: u64,
 }
 
 impl Assembler {
+    /// For a log behind segments up to a version.
+    pub(super) fn behind(sealed: u64) -> Self {
+        Assembler {
+            sealed,
+            ..Assembler::default()
+        }
+    }
+
     /// Takes the next frame, and gives the commit that it completes.
     ///
     /// # Errors
@@ -77,6 +87,7 @@ impl Assembler {
         let u64_at = |at: usize| u64::from(u32_at(at + 4)) << 32 | u64::from(u32_at(at));
         let (index, count, crc) = (u32_at(4), u32_at(8), u32_at(12));
         let mut open = match self.open.take() {
+            None if index > 0 && u64_at(16) <= self.sealed => return Ok(None),
             None => (
                 Commit {
                     first_version: u64_at(16),
@@ -122,15 +133,9 @@ impl Assembler {
         Ok(commit)
     }
 
-    /// Checks that no commit is left open.
-    pub(super) fn finish(self) -> Result<(), String> {
-        match self.open {
-            None => Ok(()),
-            Some((commit, seen, count, _)) => Err(format!(
-                "the commit at version {} has {seen} of {count} frames",
-                commit.first_version
-            )),
-        }
+    /// How many frames at the end belong to a commit that is not there whole.
+    pub(super) fn unfinished(&self) -> u64 {
+        self.open.as_ref().map_or(0, |(_, seen, ..)| (*seen).into())
     }
 }
 
@@ -162,8 +167,24 @@ mod tests {
             assert!(frame.len() <= FRAME_BYTES_MAX);
             back.extend(assembler.push(&frame).unwrap());
         }
-        assembler.finish().unwrap();
+        assert_eq!(assembler.unfinished(), 0);
         assert_eq!(back, commits);
+    }
+
+    #[test]
+    fn a_sealed_commit_may_be_there_without_its_first_frames() {
+        let commits = [commit(1, 10_000), commit(3, 10)];
+        let frames: Vec<_> = commits.iter().flat_map(frames).collect();
+        let back = |mut assembler: Assembler| {
+            let all = frames[1..].iter().map(|frame| assembler.push(frame));
+            all.collect::<Result<Vec<_>, _>>()
+        };
+        let found = back(Assembler::behind(2)).unwrap();
+        assert_eq!(
+            found.into_iter().flatten().collect::<Vec<_>>(),
+            commits[1..]
+        );
+        assert!(back(Assembler::behind(0)).is_err());
     }
 
     #[test]
@@ -175,7 +196,7 @@ mod tests {
                 frames[frame][byte] ^= 1 << (byte % 8);
                 let mut assembler = Assembler::default();
                 let refused = frames.iter().any(|f| assembler.push(f).is_err());
-                let noticed = refused || assembler.finish().is_err();
+                let noticed = refused || assembler.unfinished() > 0;
                 // In later frames only the place, the count and the checksum are read again.
                 let unread = frame > 0 && (16..HEADER_BYTES).contains(&byte);
                 assert!(noticed || unread, "frame {frame} byte {byte}");

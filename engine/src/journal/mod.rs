@@ -56,16 +56,17 @@ pub trait Journal: Send + Sync {
     /// naming a file failed, the name may be durable all the same, and the file must not be touched.
     fn check(&self) -> Result<()>;
 
-    /// Adds commits at the end, all of them or none, and makes them durable as far as asked.
+    /// Adds commits at the end and makes them durable as far as asked. After a crash each of them is
+    /// there whole or not at all, and none without those before it.
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()>;
 
     /// Every commit in the log that no segment holds, in order. Called once, before anything is
     /// sealed.
     fn commits(&self) -> Result<Vec<Commit>>;
 
-    /// Hands the commits up to the segment's last version over to it: in one write that happens as a
-    /// whole or not at all, the segment is named and the commits are removed. The segment's file and
-    /// its name must be durable before.
+    /// Hands the commits up to the segment's last version over to it: the segment is named, durably,
+    /// and from then on the commits do not count, whether they are removed yet or not. The segment's
+    /// file and its name must be durable before.
     fn seal(&self, segment: &SegmentEntry) -> Result<()>;
 
     /// The segments that are named, in order.

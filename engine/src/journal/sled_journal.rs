@@ -17,6 +17,11 @@ use crate::segment::SegmentEntry;
 /// Keys of the log with this bit name segments, so that one batch of one tree can name a segment
 /// and remove its frames; the others are the numbers of frames.
 const SEGMENT_BIT: u64 = 1 << 63;
+/// sled is given so much at once, and is waited for in between: it writes in pieces of 512 KiB, and
+/// where many of them are on their way at once it may stand still for ever (see `flush`).
+const APPLY_BYTES_MAX: usize = 512 << 10;
+/// As many keys are removed at once.
+const APPLY_KEYS_MAX: usize = 1_024;
 
 /// A [`Journal`] in a folder of its own.
 pub struct SledJournal {
@@ -127,6 +132,27 @@ impl SledJournal {
         pollster::block_on(self.db.flush_async()).map(drop)
     }
 
+    /// Removes frames from the front of a range, a bounded number at a time.
+    fn remove_frames(&self, numbers: std::ops::Range<u64>) -> Result<()> {
+        let range = numbers.start.to_be_bytes()..numbers.end.to_be_bytes();
+        loop {
+            let keys: Vec<sled::IVec> = self
+                .log
+                .range(range.clone())
+                .keys()
+                .take(APPLY_KEYS_MAX)
+                .collect::<Result<_, _>>()
+                .map_err(|e| sled_error("reading", &self.folder, e))?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            let mut batch = sled::Batch::default();
+            keys.into_iter().for_each(|key| batch.remove(key));
+            // Should they come back, they count no more than before.
+            self.write_as(Durability::LostOnPowerCut, |_| self.log.apply_batch(batch))?;
+        }
+    }
+
     fn fdatasync(&self) -> Result<()> {
         rustix::fs::fdatasync(&self.file)
             .map_err(io::Error::from)
@@ -145,6 +171,7 @@ impl Journal for SledJournal {
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
         self.write_as(durability, |writer| {
             let mut batch = sled::Batch::default();
+            let mut batch_bytes = 0;
             let mut next = writer.next_frame;
             let mut ends = Vec::with_capacity(commits.len());
             for commit in commits {
@@ -153,8 +180,14 @@ impl Journal for SledJournal {
                         frame.len() <= FRAME_BYTES_MAX,
                         "a frame is too large for sled"
                     );
+                    batch_bytes += frame.len();
                     batch.insert(&next.to_be_bytes(), frame);
                     next += 1;
+                    if batch_bytes >= APPLY_BYTES_MAX {
+                        self.log.apply_batch(std::mem::take(&mut batch))?;
+                        self.flush()?;
+                        batch_bytes = 0;
+                    }
                 }
                 ends.push((commit.last_version(), next));
             }
@@ -166,7 +199,8 @@ impl Journal for SledJournal {
     }
 
     fn commits(&self) -> Result<Vec<Commit>> {
-        let mut assembler = Assembler::default();
+        let sealed = self.segments()?.last().map_or(0, |s| s.last_version);
+        let mut assembler = Assembler::behind(sealed);
         let mut commits = Vec::new();
         let mut expected = None;
         let damaged = |detail| Error::corrupt(&self.folder.join("db"), detail);
@@ -183,7 +217,9 @@ impl Journal for SledJournal {
                 commits.push(commit);
             }
         }
-        assembler.finish().map_err(damaged)?;
+        let end = expected.unwrap_or(0);
+        // It was being written when the process ended, and nobody was told that it is there.
+        self.remove_frames(end - assembler.unfinished()..end)?;
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.ends = ends;
         Ok(commits)
@@ -192,21 +228,22 @@ impl Journal for SledJournal {
     fn seal(&self, segment: &SegmentEntry) -> Result<()> {
         let value = serde_json::to_vec(segment)
             .map_err(|e| Error::invalid(format!("a segment cannot be named: {e}")))?;
-        self.write(|writer| {
-            let mut batch = sled::Batch::default();
-            batch.insert(&segment_key(segment.number), value);
-            let sealed = writer
-                .ends
-                .partition_point(|(v, _)| *v <= segment.last_version);
-            if let Some((_, end)) = sealed.checked_sub(1).and_then(|n| writer.ends.get(n)) {
-                for key in self.log.range(..end.to_be_bytes()).keys() {
-                    batch.remove(key?);
-                }
-            }
-            self.log.apply_batch(batch)?;
-            writer.ends.drain(..sealed);
-            Ok(())
-        })
+        self.write(|_| {
+            self.log
+                .insert(segment_key(segment.number), value)
+                .map(drop)
+        })?;
+        // From here on the frames do not count any more, so they may go piece by piece.
+        let sealed = {
+            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            let ends = &mut writer.ends;
+            let sealed = ends.partition_point(|(v, _)| *v <= segment.last_version);
+            ends.drain(..sealed).next_back()
+        };
+        match sealed {
+            Some((_, end)) => self.remove_frames(0..end),
+            None => Ok(()),
+        }
     }
 
     fn segments(&self) -> Result<Vec<SegmentEntry>> {
@@ -343,6 +380,70 @@ mod tests {
                 .unwrap()
                 .is_empty()
         );
+    }
+
+    fn frames_of(journal: &SledJournal) -> Vec<u64> {
+        let keys = journal.log.range(..SEGMENT_BIT.to_be_bytes()).keys();
+        keys.map(|key| frame_number(&journal.folder, &key.unwrap()).unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_commit_that_was_being_written_leaves_no_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        {
+            let journal = SledJournal::open(folder.path()).unwrap();
+            // Large enough to be given to sled in several pieces.
+            let commits = [commit(1, 10), commit(2, 2 * APPLY_BYTES_MAX)];
+            journal.append(&commits, Durability::Synced).unwrap();
+            assert_eq!(journal.commits().unwrap(), commits);
+            let last = *frames_of(&journal).last().unwrap();
+            journal.log.remove(last.to_be_bytes()).unwrap();
+            journal.flush().unwrap();
+        }
+        let journal = SledJournal::open(folder.path()).unwrap();
+        assert_eq!(journal.commits().unwrap(), [commit(1, 10)]);
+        assert_eq!(frames_of(&journal), [0]);
+        drop(journal);
+        let journal = SledJournal::open(folder.path()).unwrap();
+        journal.commits().unwrap();
+        journal
+            .append(&[commit(2, 9_000)], Durability::Synced)
+            .unwrap();
+        assert_eq!(journal.commits().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn frames_that_a_segment_holds_may_be_left_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let commits = [commit(1, 9_000), commit(2, 9_000), commit(3, 5)];
+        let segment = SegmentEntry {
+            number: 1,
+            first_version: 1,
+            last_version: 2,
+            last_committed: 5,
+            bytes: 100,
+            footer_crc32c: 1,
+        };
+        {
+            let journal = SledJournal::open(folder.path()).unwrap();
+            journal.append(&commits, Durability::Synced).unwrap();
+            // As a crash between naming the segment and removing the last frames leaves it.
+            let value = serde_json::to_vec(&segment).unwrap();
+            journal.log.insert(segment_key(1), value).unwrap();
+            journal.log.remove(0u64.to_be_bytes()).unwrap();
+            journal.flush().unwrap();
+        }
+        let journal = SledJournal::open(folder.path()).unwrap();
+        assert_eq!(journal.commits().unwrap(), commits[1..]);
+        let next = SegmentEntry {
+            number: 2,
+            first_version: 3,
+            last_version: 3,
+            ..segment
+        };
+        journal.seal(&next).unwrap();
+        assert_eq!(frames_of(&journal), [0u64; 0]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! From the journal's tail to a sealed segment.
 //!
 //! The file is written and synced, then its folder, and then one write of the journal names the
-//! segment and removes the commits. A crash before that write leaves a file that nothing names,
-//! which is removed at opening; a crash after it leaves the segment.
+//! segment; from then on the commits in the journal do not count. A crash before that write leaves a
+//! file that nothing names, which is removed at opening; a crash after it leaves the segment.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
