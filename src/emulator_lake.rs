@@ -52,6 +52,13 @@ impl Lake for EmulatorLake {
     }
 
     fn create(&self) -> Result<bool> {
+        let account = self.store.account(&self.account);
+        if account.is_some_and(|account| account.flat) {
+            return Err(Error::InvalidInput(format!(
+                "the account {} has no hierarchical namespace, and a lake needs one, as the service asks of a storage account",
+                self.account
+            )));
+        }
         self.store
             .create_file_system(&self.account, &self.name)
             .map_err(failed)

@@ -14,6 +14,7 @@ mod lake;
 mod links;
 mod metadata;
 mod model;
+mod operating;
 mod promises;
 mod readme;
 mod rows;
