@@ -20,6 +20,7 @@ use crate::feed::Retention;
 use crate::files;
 use crate::journal::Journal;
 use crate::link::LinkEntry;
+use crate::publish::Incremental;
 use crate::schema::TableSchema;
 use crate::value::DateTimeFormat;
 
@@ -184,10 +185,19 @@ impl Catalog {
         self.tables.values().flat_map(|t| &t.layouts)
     }
 
+    /// The partitions of all layouts, and those that links took away and have not published yet.
+    fn partitions(&self) -> impl Iterator<Item = &PartitionEntry> {
+        let taken = self.links.values().filter_map(|l| l.incremental.as_ref());
+        let taken = taken.flat_map(Incremental::partitions);
+        self.layouts()
+            .flat_map(|l| l.partitions.values())
+            .chain(taken)
+    }
+
     /// Bytes in use of each pack.
     pub(crate) fn live_bytes(&self, packs: &Packs) -> Result<HashMap<u64, u64>> {
         let mut live: HashMap<u64, u64> = HashMap::new();
-        for partition in self.layouts().flat_map(|l| l.partitions.values()) {
+        for partition in self.partitions() {
             *live.entry(partition.manifest.pack).or_default() += partition.manifest.length;
             for block in &packs.manifest(&partition.manifest)?.blocks {
                 *live.entry(block.extent.pack).or_default() += block.extent.length;
@@ -198,10 +208,7 @@ impl Catalog {
 
     /// The manifests in use.
     pub(crate) fn manifests(&self) -> HashSet<Extent> {
-        self.layouts()
-            .flat_map(|l| l.partitions.values())
-            .map(|p| p.manifest)
-            .collect()
+        self.partitions().map(|p| p.manifest).collect()
     }
 }
 

@@ -77,7 +77,9 @@ pub use journal::{
     BackPressure, Commit, CommitTicket, Durability, Journal, MemoryJournal, Receipt, SledJournal,
 };
 pub use lake::{FolderLake, Lake, LakeEntry, Part};
-pub use link::{Activity, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink};
+pub use link::{
+    Activity, IncrementalStatus, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink,
+};
 pub use publish::{
     ModelSettings, PartitionNames, RowDifference, SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn,
     SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows, SnapshotTable,

@@ -117,9 +117,18 @@ pub(crate) fn link_text(link: &LinkStatus) -> String {
         link.name, link.filesystem, link.lake
     );
     // Writing to a string cannot fail.
-    let _ = match link.last_snapshot_unix_s {
-        0 => writeln!(text, "  no snapshot yet"),
-        unix_s => writeln!(
+    let _ = match (link.last_snapshot_unix_s, &link.incremental) {
+        (_, Some(folders)) => writeln!(
+            text,
+            "  a folder every {} s; {} complete up to version {}, {} behind; the next is {}",
+            folders.every_s,
+            counted(folders.closed_folders.len() as u64, "folder"),
+            link.last_version,
+            counted(link.lag_versions, "version"),
+            folders.open_folder
+        ),
+        (0, None) => writeln!(text, "  no snapshot yet"),
+        (unix_s, None) => writeln!(
             text,
             "  last snapshot {unix_s} ({}) at version {}, {} behind; {} can be read",
             time_text(unix_s),

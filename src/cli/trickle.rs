@@ -43,7 +43,7 @@ pub(crate) struct RunArgs {
 }
 
 /// A number with s, m or h behind it.
-fn seconds(text: &str) -> Result<u32, String> {
+pub(crate) fn seconds(text: &str) -> Result<u32, String> {
     let wrong = || format!("\"{text}\" is no time: write a number with s, m or h, such as 5m");
     let unit = match text.chars().last() {
         Some('s') => 1,

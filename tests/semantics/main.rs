@@ -8,6 +8,7 @@ mod changes;
 mod command;
 mod csv;
 mod failing_lake;
+mod incremental;
 mod journal;
 mod kept_snapshots;
 mod lake;

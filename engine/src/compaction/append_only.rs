@@ -32,7 +32,7 @@ pub(super) fn extend(
             let change = Change::of(&stored, Some(stored.committed));
             let partition = match (change.what, entry.layout.deletes) {
                 (What::Remove, DeletePartition::NoDate) => NO_DATE.to_owned(),
-                _ => entry.layout.granularity.partition(stored.record.created),
+                _ => entry.layout.partition(stored.record.created),
             };
             let partition = match growing.entry(partition) {
                 Entry::Occupied(there) => there.into_mut(),

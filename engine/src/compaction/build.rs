@@ -45,7 +45,7 @@ pub(crate) fn build(
                 let cell = Cells::of(cells).nth(position)?;
                 created_ticks(&cells[cell])
             });
-            let partition = target.layout.granularity.partition(created);
+            let partition = target.layout.partition(created);
             let writer = writers
                 .entry(partition)
                 .or_insert_with(|| BlockWriter::new(sorted));

@@ -7,7 +7,9 @@ use crate::value::to_civil;
 
 /// The partition of rows without `createdon`.
 pub const NO_DATE: &str = "1";
-/// Its number, before every other.
+/// The same in folders of what changed, as readers of the real ones expect.
+const FOLDER_NO_DATE: &str = "1900";
+/// The number of `1`, before every other.
 const NO_DATE_KEY: i32 = i32::MIN;
 
 /// How finely a table is partitioned by `createdon`.
@@ -133,6 +135,9 @@ pub struct Layout {
     pub granularity: Granularity,
     /// Where deletes go in append-only mode.
     pub deletes: DeletePartition,
+    /// The link that takes the rows away folder by folder; 0 for a layout that links may share.
+    #[serde(default)]
+    pub owner: u32,
 }
 
 impl Layout {
@@ -142,6 +147,7 @@ impl Layout {
             mode: Mode::InPlace,
             granularity,
             deletes: DeletePartition::NoDate,
+            owner: 0,
         }
     }
 
@@ -151,6 +157,24 @@ impl Layout {
             mode: Mode::AppendOnly,
             granularity: Granularity::Year,
             deletes,
+            owner: 0,
+        }
+    }
+
+    /// Append-only by year, for the link of that number alone.
+    pub(crate) fn incremental(owner: u32) -> Self {
+        Layout {
+            owner,
+            ..Layout::append_only(DeletePartition::NoDate)
+        }
+    }
+
+    /// The partition of a row that is there. In a link that writes folders `1` is for deletes alone, so that each file
+    /// has rows of one sort.
+    pub(crate) fn partition(&self, created: Option<Ticks>) -> String {
+        match created {
+            None if self.owner > 0 => FOLDER_NO_DATE.to_owned(),
+            _ => self.granularity.partition(created),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 mod difference;
 mod history;
+mod incremental;
 mod lease;
 mod metadata;
 mod model_json;
@@ -16,6 +17,7 @@ mod unlink;
 pub use difference::{RowDifference, TableDifference, difference};
 pub(crate) use history::{History, Kept, Pin};
 pub use history::{SNAPSHOTS_KEPT, SnapshotAt, SnapshotInfo, SnapshotPin};
+pub(crate) use incremental::Incremental;
 pub(crate) use lease::Leases;
 pub(crate) use metadata::Checksums;
 pub use model_settings::{ModelSettings, PartitionNames};

@@ -1,11 +1,12 @@
 //! `model.json`, in the shape that readers of the real one rely on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::model_settings::{ModelSettings, PartitionNames};
 use super::plan::current_path;
+use crate::catalog::PartitionEntry;
 use crate::compaction::{Mode, NO_DATE};
 use crate::environment::State;
 use crate::error::{Error, Result};
@@ -115,11 +116,36 @@ pub(super) fn render_current(state: &State, link: &LinkEntry, table: &str) -> Re
     write(vec![entity(link, linked, schema, Shown::Current)])
 }
 
+/// The bytes of a `model.json` in a folder of what changed, for some tables of the link. `changed` gives the
+/// partitions that a table has there.
+pub(super) fn render_folder<'a>(
+    state: &'a State,
+    link: &LinkEntry,
+    folder: &str,
+    tables: &[&str],
+    changed: impl Fn(&str) -> Option<&'a BTreeMap<String, PartitionEntry>>,
+) -> Result<Vec<u8>> {
+    let mut entities = Vec::new();
+    for (name, table) in &link.tables {
+        if tables.contains(&name.as_str()) {
+            let schema = state.table(name)?.plan.schema();
+            let mut shown = entity(link, table, schema, Shown::None);
+            let partitions = changed(name).into_iter().flatten();
+            shown.partitions = partitions
+                .map(|(part, _)| partition(link, part, &format!("{folder}/{name}/{part}.csv")))
+                .collect();
+            entities.push(shown);
+        }
+    }
+    write(entities)
+}
+
 /// Which of a partition's two files is named.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shown {
     Snapshot,
     Current,
+    None,
 }
 
 fn write(entities: Vec<Entity<'_>>) -> Result<Vec<u8>> {
@@ -165,6 +191,7 @@ fn entity<'a>(
         partitions: match shown {
             Shown::Snapshot => snapshot_partitions(link, table),
             Shown::Current => current_partitions(link, table, schema.name()),
+            Shown::None => Vec::new(),
         },
     }
 }

@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use super::history::Kept;
+use super::incremental::Closing;
 use super::model_json;
 use super::plan::Plan;
 use crate::catalog::FileEntry;
@@ -52,9 +53,21 @@ impl Environment {
     /// that failed is invisible, and the next one clears it away.
     pub fn snapshot(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
         let _publishing = self.inner.lock_publication();
-        self.settle(link, lake)?;
+        let is_folders = link::find(&self.state(), link)?.incremental.is_some();
+        let finished = match is_folders {
+            true => Some(self.finish_folder(link, lake)?),
+            false => self.settle(link, lake).map(|()| None)?,
+        };
         link::find(&self.state(), link)?.refuse_to_rest(link)?;
-        self.publish(link, lake, &[])
+        let Some(finished) = finished else {
+            return self.publish(link, lake, &[]);
+        };
+        let closed = self.close_folder(link, lake)?;
+        // What an interruption had left open and is complete now is news as well.
+        Ok(match closed.changed {
+            true => closed,
+            false => finished,
+        })
     }
 
     /// Publishes, and takes tables out of the link with it. The caller holds the publication lock and has settled what
@@ -135,6 +148,9 @@ impl Environment {
     pub(super) fn settle(&self, name: &str, lake: &dyn Lake) -> Result<()> {
         let state = self.state();
         let entry = link::find(&state, name)?;
+        if entry.incremental.is_some() {
+            return self.finish_folder(name, lake).map(drop);
+        }
         let Some(pending) = &entry.pending else {
             return Ok(());
         };
@@ -177,6 +193,30 @@ impl Environment {
             }
             Ok(())
         })
+    }
+}
+
+impl SnapshotReport {
+    /// Of a link in which nothing changed.
+    pub(super) fn unchanged(link: &LinkEntry) -> Self {
+        report(link, None)
+    }
+
+    /// Of a folder that was closed.
+    pub(super) fn of_folder(link: &LinkEntry, closing: &Closing, files: Vec<String>) -> Self {
+        let partitions = || closing.tables.values().flat_map(|p| p.values());
+        let bytes = partitions().map(|p| p.bytes).sum();
+        SnapshotReport {
+            snapshot_unix_s: link.last_snapshot_s,
+            version: link.last_version,
+            changed: true,
+            files_written: files,
+            files_kept: Vec::new(),
+            rows: partitions().map(|p| p.rows).sum(),
+            bytes,
+            bytes_written: bytes,
+            repaired: Vec::new(),
+        }
     }
 }
 

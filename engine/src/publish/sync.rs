@@ -60,6 +60,11 @@ impl Environment {
         let state = self.fold()?;
         let before = link::find(&state, link)?;
         before.refuse_to_rest(link)?;
+        if before.incremental.is_some() {
+            return Err(Error::invalid(format!(
+                "the link {link} writes folders, and has no near-real-time files"
+            )));
+        }
         let mut after = before.clone();
         after.synced_version = state.catalog.folded_version;
         let mut report = SyncReport {

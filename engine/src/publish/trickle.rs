@@ -92,6 +92,14 @@ impl TrickleFeed {
         }
         let state = environment.state();
         let entry = link::find(&state, link)?;
+        // A link that writes folders has an interval of its own, and no near-real-time files.
+        let options = match &entry.incremental {
+            None => options,
+            Some(incremental) => TrickleOptions {
+                sync_every_s: incremental.interval_s,
+                snapshot_every_s: incremental.interval_s,
+            },
+        };
         let now = environment.inner.clock.now_ticks();
         let next_snapshot = match entry.last_snapshot_s {
             0 => now,
@@ -147,6 +155,11 @@ impl TrickleFeed {
                 true => TrickleStep::Published(report),
                 false => TrickleStep::Unchanged,
             });
+        }
+        let state = self.environment.state();
+        if link::find(&state, &self.link)?.incremental.is_some() {
+            self.next_sync = self.next_snapshot;
+            return Ok(TrickleStep::Idle);
         }
         let report = self.environment.sync(&self.link, lake)?;
         self.next_sync = now + ticks(self.options.sync_every_s.into());

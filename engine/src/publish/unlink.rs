@@ -23,7 +23,8 @@ impl Environment {
         let state = self.state();
         let entry = link::find(&state, link)?;
         entry.refuse_unlinking(link)?;
-        let added = link::link_tables(&state, &entry.model, tables)?;
+        let owner = entry.incremental.as_ref().map(|i| i.owner);
+        let added = link::link_tables(&state, &entry.model, tables, owner)?;
         for name in added.keys() {
             if entry.tables.contains_key(name) {
                 return Err(Error::AlreadyExists {
@@ -33,7 +34,9 @@ impl Environment {
             }
         }
         for (name, table) in &added {
-            lake.create_directory(name)?;
+            if owner.is_none() {
+                lake.create_directory(name)?;
+            }
             self.ensure_layout(name, table.layout)?;
         }
         self.update_link(link, |entry| entry.tables.extend(added))
@@ -64,6 +67,13 @@ impl Environment {
             return Err(Error::invalid(format!(
                 "no table would be left in the link {link}; `lakestage link unlink {link}` removes the link"
             )));
+        }
+        if entry.incremental.is_some() {
+            // Its folders stay as they are; the next one comes without the tables.
+            let unchanged = SnapshotReport::unchanged(entry);
+            self.update_link(link, |entry| entry.tables.retain(|name, _| !leaves(name)))?;
+            self.drop_unused_layouts()?;
+            return Ok(unchanged);
         }
         self.refuse_needed(link, entry, tables)?;
         let report = self.publish(link, lake, tables)?;

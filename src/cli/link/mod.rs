@@ -29,7 +29,8 @@ enum LinkCommand {
     #[command(after_help = concat!("Examples:\n  \
 lakestage link new --table account --table contact\n  \
 lakestage link new --all --to folder:/srv/lake\n  \
-lakestage link new --table account,mode=append-only --table contact,partition=month\n\n", table_options_help!()))]
+lakestage link new --table account,mode=append-only --table contact,partition=month\n  \
+lakestage link new --all --incremental 15m\n\n", table_options_help!()))]
     New(new::NewArgs),
     /// Show the links
     #[command(

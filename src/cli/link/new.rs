@@ -14,6 +14,7 @@ use crate::cli::command::resolve;
 use crate::cli::environment::EnvironmentArg;
 use crate::cli::output;
 use crate::cli::run::Session;
+use crate::cli::trickle::seconds;
 
 #[derive(Debug, Args)]
 pub(super) struct NewArgs {
@@ -44,6 +45,10 @@ pub(super) struct NewArgs {
     /// How many snapshots stay readable, or all
     #[arg(long, value_name = "COUNT", default_value = "5")]
     keep_snapshots: KeptSnapshots,
+
+    /// Write what changed into a folder of its own that often, instead of snapshots: 5m to 24h
+    #[arg(long, value_name = "TIME", value_parser = seconds, conflicts_with_all = ["keep_snapshots", "partition_names", "no_month_annotation"])]
+    incremental: Option<u32>,
 
     #[command(flatten)]
     model: ModelArgs,
@@ -131,6 +136,7 @@ pub(super) fn run(args: &NewArgs, session: &Session<'_>) -> Result<()> {
     let link = NewLink {
         model: (&args.model).into(),
         snapshots_kept: args.keep_snapshots.0,
+        incremental_every_s: args.incremental,
         ..NewLink::new(&args.name, &to.to_string(), &endpoint, tables)
     };
     environment.create_link(&*lake, &link)?;

@@ -29,6 +29,19 @@ pub(crate) type Checksums = BTreeMap<String, u32>;
 
 /// All metadata files of a link.
 pub(super) fn files(state: &State, link: &LinkEntry) -> Result<Vec<MetadataFile>> {
+    let mut files = of_schemas(state, link)?;
+    for name in link.tables.keys() {
+        files.push(MetadataFile {
+            path: table_model_path(name),
+            bytes: model_json::render_current(state, link, name)?,
+            content_type: "application/json",
+        });
+    }
+    Ok(files)
+}
+
+/// Those that follow from the schemas alone.
+pub(super) fn of_schemas(state: &State, link: &LinkEntry) -> Result<Vec<MetadataFile>> {
     let mut tables = Vec::new();
     for name in link.tables.keys() {
         tables.push(&**state.table(name)?);
@@ -37,17 +50,16 @@ pub(super) fn files(state: &State, link: &LinkEntry) -> Result<Vec<MetadataFile>
     for table in tables {
         let name = table.plan.schema().name();
         files.push(MetadataFile {
-            path: format!("{TRICKLE_FEED_FOLDER}/{name}-model.json"),
-            bytes: model_json::render_current(state, link, name)?,
-            content_type: "application/json",
-        });
-        files.push(MetadataFile {
             path: format!("{TRICKLE_FEED_FOLDER}/{name}-EntityMetadata.json"),
             bytes: entity::render(state, link, table)?,
             content_type: "application/json",
         });
     }
     Ok(files)
+}
+
+pub(super) fn table_model_path(table: &str) -> String {
+    format!("{TRICKLE_FEED_FOLDER}/{table}-model.json")
 }
 
 pub(super) fn checksums(files: &[MetadataFile]) -> Checksums {

@@ -1,16 +1,22 @@
 //! A link: which tables of an environment stand in which lake, and how.
 
+mod status;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use status::{IncrementalStatus, LinkStatus, LinkTableStatus};
+
 use crate::catalog::{Catalog, CatalogStore};
-use crate::clock::{TICKS_PER_SECOND, Ticks};
+use crate::clock::Ticks;
 use crate::compaction::{DeletePartition, Granularity, Layout, Mode};
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
-use crate::publish::{Checksums, CurrentFiles, History, Kept, ModelSettings, Pin, SNAPSHOTS_KEPT};
+use crate::publish::{
+    Checksums, CurrentFiles, History, Incremental, Kept, ModelSettings, Pin, SNAPSHOTS_KEPT,
+};
 
 /// A link as a person asks for it.
 #[derive(Debug, Clone)]
@@ -26,6 +32,8 @@ pub struct NewLink {
     pub model: ModelSettings,
     /// How many snapshots are kept; `None` keeps all.
     pub snapshots_kept: Option<u32>,
+    /// Seconds between two folders of a link that writes what changed into folders of their own, instead of snapshots.
+    pub incremental_every_s: Option<u32>,
     /// The tables.
     pub tables: Vec<LinkTableOptions>,
 }
@@ -39,6 +47,7 @@ impl NewLink {
             endpoint: endpoint.to_owned(),
             model: ModelSettings::default(),
             snapshots_kept: Some(SNAPSHOTS_KEPT),
+            incremental_every_s: None,
             tables,
         }
     }
@@ -86,6 +95,9 @@ pub(crate) struct LinkEntry {
     /// The cut of the near-real-time files.
     #[serde(default)]
     pub synced_version: u64,
+    /// What a link that writes folders remembers.
+    #[serde(default)]
+    pub incremental: Option<Incremental>,
     /// The metadata files as they stand in the lake.
     #[serde(default)]
     pub metadata: Checksums,
@@ -206,57 +218,6 @@ pub(crate) struct Pending {
     pub removed_folders: Vec<String>,
 }
 
-/// A link in numbers.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LinkStatus {
-    /// Its name.
-    pub name: String,
-    /// The lake's address.
-    pub lake: String,
-    /// The filesystem.
-    pub filesystem: String,
-    /// What locations start with.
-    pub endpoint: String,
-    /// Whether it publishes.
-    pub activity: Activity,
-    /// How many versions its near-real-time files are behind the last commit.
-    pub lag_versions: u64,
-    /// The number of the last snapshot, Unix seconds; 0 before the first.
-    pub last_snapshot_unix_s: i64,
-    /// The cut of the last snapshot.
-    pub last_version: u64,
-    /// How many snapshots are there to be read.
-    pub snapshots: u64,
-    /// How many the link keeps; `None` keeps all.
-    pub snapshots_kept: Option<u32>,
-    /// The tables.
-    pub tables: Vec<LinkTableStatus>,
-}
-
-/// A linked table in numbers.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LinkTableStatus {
-    /// The table's name.
-    pub name: String,
-    /// The state in the service's words: `NotStarted`, `InProgress` while its first snapshot is being written,
-    /// `Completed`, `PostProcessing` while a later one is, `Paused`.
-    pub state: &'static str,
-    /// Whether it is append-only.
-    pub append_only: bool,
-    /// How it is partitioned.
-    pub partition_strategy: &'static str,
-    /// In-place: rows; append-only: changes.
-    pub count: u64,
-    /// The files that `model.json` names.
-    pub files: Vec<String>,
-    /// The cut at which it changed last, as published.
-    pub last_synced_version: u64,
-    /// When a snapshot looked at it last, in Unix seconds; 0 before the first.
-    pub last_synced_unix_s: i64,
-}
-
 impl Environment {
     /// The name of the filesystem that this environment is linked to:
     /// `dataverse-<environment>-<organization>`.
@@ -280,7 +241,9 @@ impl Environment {
                 name: new.name.clone(),
             });
         }
-        let tables = link_tables(&state, &new.model, &new.tables)?;
+        let incremental = Incremental::of(self, new)?;
+        let owner = incremental.as_ref().map(|incremental| incremental.owner);
+        let tables = link_tables(&state, &new.model, &new.tables, owner)?;
         if tables.is_empty() {
             return Err(Error::invalid("a link needs at least one table"));
         }
@@ -291,7 +254,9 @@ impl Environment {
         }
         let filesystem = self.filesystem_name();
         refuse_shared(&state.catalog, new, &filesystem)?;
-        prepare(lake, tables.keys())?;
+        // The folders of a link that writes folders come with their rows.
+        let folders = tables.keys().filter(|_| incremental.is_none());
+        prepare(lake, folders)?;
         for (name, table) in &tables {
             self.ensure_layout(name, table.layout)?;
         }
@@ -305,6 +270,7 @@ impl Environment {
             last_snapshot_s: 0,
             last_version: 0,
             synced_version: 0,
+            incremental,
             metadata: Checksums::new(),
             history: History::keeping(new.snapshots_kept),
             pending: None,
@@ -313,23 +279,6 @@ impl Environment {
             links.insert(new.name.clone(), entry);
             Ok(())
         })
-    }
-
-    /// The links, by name.
-    pub fn links(&self) -> Vec<LinkStatus> {
-        let state = self.state();
-        let links = state.catalog.links.iter();
-        let last_version = self.last_version();
-        links
-            .map(|(name, link)| status(name, link, last_version))
-            .collect()
-    }
-
-    /// One link.
-    pub fn link(&self, name: &str) -> Result<LinkStatus> {
-        let state = self.state();
-        let last_version = self.last_version();
-        find(&state, name).map(|link| status(name, link, last_version))
     }
 
     pub(crate) fn update_links(
@@ -376,11 +325,12 @@ pub(crate) fn link_tables(
     state: &State,
     model: &ModelSettings,
     options: &[LinkTableOptions],
+    owner: Option<u32>,
 ) -> Result<BTreeMap<String, LinkTable>> {
     let mut tables = BTreeMap::new();
     for options in options {
         let name = &options.table;
-        let table = link_table(state, options)?;
+        let table = link_table(state, options, owner)?;
         model.check(state.table(name)?.plan.schema())?;
         if tables.insert(name.clone(), table).is_some() {
             return Err(Error::invalid(format!("table {name} is named twice")));
@@ -389,7 +339,8 @@ pub(crate) fn link_tables(
     Ok(tables)
 }
 
-fn link_table(state: &State, options: &LinkTableOptions) -> Result<LinkTable> {
+/// `owner` is that of a link that writes folders.
+fn link_table(state: &State, options: &LinkTableOptions, owner: Option<u32>) -> Result<LinkTable> {
     let name = &options.table;
     let schema = state.table(name)?.plan.schema();
     if !schema.change_tracking() {
@@ -404,6 +355,17 @@ fn link_table(state: &State, options: &LinkTableOptions) -> Result<LinkTable> {
         Mode::AppendOnly
     });
     let layout = match mode {
+        _ if let Some(owner) = owner => {
+            if options.mode.is_some()
+                || options.granularity.is_some()
+                || options.deletes != DeletePartition::NoDate
+            {
+                return Err(Error::invalid(format!(
+                    "table {name}: in a link that writes folders every table is append-only and by year with its deletes in 1.csv, so it takes no options"
+                )));
+            }
+            Layout::incremental(owner)
+        }
         Mode::InPlace if !has_date => {
             return Err(Error::invalid(format!(
                 "table {name} has no createdon, so it can only be append-only"
@@ -460,41 +422,4 @@ fn prepare<'n>(lake: &dyn Lake, tables: impl Iterator<Item = &'n String>) -> Res
         lake.create_directory(table)?;
     }
     Ok(())
-}
-
-/// The state in the service's words.
-fn table_state(link: &LinkEntry, table: &LinkTable) -> &'static str {
-    match (link.activity, table.initial_sync_completed, &link.pending) {
-        (Activity::Paused, _, _) => "Paused",
-        (_, None, None) => "NotStarted",
-        (_, None, Some(_)) => "InProgress",
-        (_, Some(_), Some(_)) => "PostProcessing",
-        (_, Some(_), None) => "Completed",
-    }
-}
-
-fn status(name: &str, link: &LinkEntry, last_version: u64) -> LinkStatus {
-    let tables = link.tables.iter().map(|(name, table)| LinkTableStatus {
-        name: name.clone(),
-        state: table_state(link, table),
-        append_only: table.layout.mode == Mode::AppendOnly,
-        partition_strategy: table.layout.granularity.name(),
-        count: table.partitions.values().map(|p| p.rows).sum(),
-        files: table.partitions.values().map(|p| p.file.clone()).collect(),
-        last_synced_version: table.last_version,
-        last_synced_unix_s: table.last_synced.div_euclid(TICKS_PER_SECOND),
-    });
-    LinkStatus {
-        name: name.to_owned(),
-        lake: link.lake.clone(),
-        filesystem: link.filesystem.clone(),
-        endpoint: link.endpoint.clone(),
-        activity: link.activity,
-        lag_versions: last_version.saturating_sub(link.synced_version.max(link.last_version)),
-        last_snapshot_unix_s: link.last_snapshot_s,
-        last_version: link.last_version,
-        snapshots: link.history.kept.len() as u64,
-        snapshots_kept: link.history.limit,
-        tables: tables.collect(),
-    }
 }
