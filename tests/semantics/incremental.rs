@@ -175,6 +175,8 @@ fn folders_come_every_5_minutes_to_24_hours_and_tables_take_no_options() {
     try_link(&world, 300, vec![LinkTableOptions::of("task")]).unwrap();
     let error = world.environment.sync("lake", &world.lake()).unwrap_err();
     assert!(error.to_string().contains("writes folders"), "{error}");
+    let error = world.environment.snapshots("lake").unwrap_err();
+    assert!(error.to_string().contains("has no snapshots"), "{error}");
 }
 
 #[test]

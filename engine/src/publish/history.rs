@@ -159,10 +159,11 @@ impl Environment {
     /// The snapshots of a link that can be read, oldest first.
     ///
     /// # Errors
-    /// `NotFound` if there is no such link.
+    /// `NotFound` if there is no such link; `InvalidInput` if it writes folders.
     pub fn snapshots(&self, link: &str) -> Result<Vec<SnapshotInfo>> {
         let state = self.state();
         let entry = link::find(&state, link)?;
+        refuse_folders(entry, link)?;
         let readable = entry.readable();
         Ok(readable
             .map(|(number, kept)| info(&entry.history, number, kept))
@@ -241,7 +242,17 @@ impl Environment {
     }
 }
 
+fn refuse_folders(entry: &LinkEntry, link: &str) -> Result<()> {
+    match entry.incremental {
+        None => Ok(()),
+        Some(_) => Err(Error::invalid(format!(
+            "the link {link} writes what changed into folders and has no snapshots; `lakestage link status {link} --json` names its folders"
+        ))),
+    }
+}
+
 fn find<'e>(entry: &'e LinkEntry, link: &str, at: SnapshotAt) -> Result<(i64, &'e Kept)> {
+    refuse_folders(entry, link)?;
     let mut newest_first = entry.readable().rev();
     let found = match at {
         SnapshotAt::Newest => newest_first.next(),
