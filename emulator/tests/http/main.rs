@@ -13,3 +13,4 @@ mod listing;
 mod model;
 mod reference;
 mod structured;
+mod wire;

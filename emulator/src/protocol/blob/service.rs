@@ -19,10 +19,13 @@ pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply>
         (&Method::PUT, Some("properties")) => properties::set(call),
         (&Method::GET, Some("stats")) => Ok(stats()),
         (&Method::POST, Some("batch")) => batch::submit(call),
-        (&Method::POST, Some("userdelegationkey")) => Err(StoreError::with_message(
-            ErrorCode::AuthorizationFailure,
-            "User delegation keys are given to bearer tokens, which the emulator does not take; sign with the account's key.",
-        )),
+        // Only a bearer token gets one, and the emulator takes none.
+        (&Method::POST, Some("userdelegationkey")) => {
+            Err(StoreError::code(ErrorCode::AuthenticationFailed).element(
+                "AuthenticationErrorDetail",
+                "Only authentication scheme Bearer is supported",
+            ))
+        }
         (_, Some(comp)) => Err(not_done(comp)),
         _ => Err(ErrorCode::InvalidUri.into()),
     }
