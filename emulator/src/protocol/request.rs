@@ -131,6 +131,17 @@ impl Request {
         }
     }
 
+    /// A header that is a number.
+    pub(crate) fn header_number(&self, name: &str) -> Result<Option<u64>> {
+        let Some(text) = self.header(name)? else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(StoreError::invalid_header(name, text)),
+        }
+    }
+
     /// A header that must be there.
     pub(crate) fn required_header(&self, name: &str) -> Result<&str> {
         self.header(name)?
@@ -186,9 +197,14 @@ impl Request {
     /// The path within the filesystem, or the snapshot of it that the query names.
     pub(crate) fn path_or_snapshot(&self) -> Result<StorePath> {
         let path = self.store_path()?;
-        let Some(time) = self.query.get("snapshot") else {
-            return Ok(path);
-        };
+        match self.query.get("snapshot") {
+            Some(time) => self.snapshot_of(&path, time),
+            None => Ok(path),
+        }
+    }
+
+    /// The snapshot of a path.
+    pub(crate) fn snapshot_of(&self, path: &StorePath, time: &str) -> Result<StorePath> {
         let is_time = time.parse::<jiff::Timestamp>().is_ok() && !time.contains('\0');
         match (self.is_flat, is_time) {
             (true, true) => Ok(path.snapshot(time)),
