@@ -25,6 +25,7 @@ pub mod lease;
 pub mod list;
 pub(crate) mod namespace;
 pub(crate) mod page;
+mod paint;
 pub mod path;
 pub mod rename;
 pub mod service;

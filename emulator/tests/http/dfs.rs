@@ -247,3 +247,55 @@ fn an_expired_file_is_gone_and_keeps_no_directory() {
     lake.dfs("PUT", "/raw/dir?resource=directory", &soon, b"")
         .expect(409);
 }
+
+#[test]
+fn an_append_that_flushes_is_done_whole_or_not_at_all() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/a", b"abc");
+    let append = "/raw/a?action=append&position=3&flush=true";
+    lake.dfs("PATCH", append, &[("if-match", "\"0x1\"")], b"xyz")
+        .expect_error(412, "ConditionNotMet");
+    // What was refused does not wait for the next flush either.
+    lake.dfs("PATCH", "/raw/a?action=flush&position=6", &[], b"")
+        .expect_error(400, "InvalidFlushPosition");
+    lake.dfs(
+        "PATCH",
+        "/raw/a?action=append&position=9&flush=true",
+        &[],
+        b"gap",
+    )
+    .expect_error(400, "InvalidFlushPosition");
+    let done = lake.dfs("PATCH", append, &[], b"def").expect(202);
+    assert_ne!(done.header("etag"), "");
+    let read = lake.dfs("GET", "/raw/a", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"abcdef");
+    // It takes what waits before it along.
+    lake.dfs("PATCH", "/raw/a?action=append&position=6", &[], b"ghi")
+        .expect(202);
+    let long = vec![b'z'; 300_000];
+    lake.dfs(
+        "PATCH",
+        "/raw/a?action=append&position=9&flush=true",
+        &[],
+        &long,
+    )
+    .expect(202);
+    let read = lake.dfs("GET", "/raw/a", &[], b"").expect(200);
+    assert_eq!(read.body, [b"abcdefghi".to_vec(), long].concat());
+}
+
+#[test]
+fn a_flush_does_not_cut_off_what_is_committed() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/a", b"abcdef");
+    lake.dfs("PATCH", "/raw/a?action=flush&position=3", &[], b"")
+        .expect_error(400, "InvalidFlushPosition");
+    lake.dfs("PATCH", "/raw/a?action=append&position=0", &[], b"ABC")
+        .expect(202);
+    lake.dfs("PATCH", "/raw/a?action=flush&position=3", &[], b"")
+        .expect_error(400, "InvalidFlushPosition");
+    lake.dfs("PATCH", "/raw/a?action=flush&position=6", &[], b"")
+        .expect(200);
+    let read = lake.dfs("GET", "/raw/a", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"ABCdef");
+}
