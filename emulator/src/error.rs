@@ -84,6 +84,7 @@ codes! {
     AuthorizationServiceMismatch 403 "AuthorizationServiceMismatch" "This request is not authorized to perform this operation using this service.";
     AuthorizationResourceTypeMismatch 403 "AuthorizationResourceTypeMismatch" "This request is not authorized to perform this operation using this resource type.";
     AuthorizationProtocolMismatch 403 "AuthorizationProtocolMismatch" "This request is not authorized to perform this operation using this protocol.";
+    InsufficientAccountPermissions 403 "InsufficientAccountPermissions" "The account being accessed does not have sufficient permissions to execute this operation.";
     UnauthorizedBlobOverwrite 403 "UnauthorizedBlobOverwrite" "This request is not authorized to perform blob overwrites.";
     // 404, 405
     FilesystemNotFound 404 "FilesystemNotFound" "The specified filesystem does not exist." | "ContainerNotFound" "The specified container does not exist.";

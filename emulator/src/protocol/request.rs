@@ -47,6 +47,8 @@ pub(crate) struct Request {
     pub endpoint: String,
     /// Whether the account has no hierarchical namespace.
     pub is_flat: bool,
+    /// Whether the account's read-only copy was addressed.
+    pub is_secondary: bool,
     /// Who is asking, for access control.
     pub principal: Principal,
     /// From where.
@@ -102,6 +104,7 @@ impl Request {
             query,
             headers,
             is_flat: false,
+            is_secondary: place.is_secondary,
             principal: Principal::Superuser,
             client_ip,
         }

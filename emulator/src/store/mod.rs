@@ -57,14 +57,14 @@ use crate::account::Account;
 use crate::clock::{Clock, system_clock};
 use crate::error::{Result, StoreError};
 
-/// When a change is on the disk relative to its acknowledgement.
+/// When a change is on the disk relative to its acknowledgement. In every mode the operating system has it by then, so
+/// that a crash of the process takes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncMode {
     /// Before it: nothing acknowledged is lost, whatever happens to the machine.
     #[default]
     Always,
-    /// At most [`GROUP_SYNC_INTERVAL_MS`] after it: a power cut may take the
-    /// last moments, a crash of the process nothing.
+    /// At most [`GROUP_SYNC_INTERVAL_MS`] and a sync after it: a power cut may take the last moments.
     Group,
     /// When the operating system likes: a power cut may take minutes and leave the folder unusable.
     Off,
