@@ -10,6 +10,7 @@ use crate::store::condition::ConditionUse;
 use crate::store::content::{CommittedBlock, Content};
 use crate::store::core::{Core, View};
 use crate::store::create_request::CreateRequest;
+use crate::store::expiry;
 use crate::store::extent::Body;
 use crate::store::inode::{
     ContentHeaders, Filesystem, Inode, NodeKind, Origin, Properties, Stored,
@@ -225,6 +226,7 @@ impl Core {
         if request.kind == NodeKind::File {
             self.drop_staged(txn, filesystem.id, path)?;
         }
+        expiry::note(txn, &inode, parent, name);
         txn.adopt(prepared.floating);
         Ok(inode)
     }

@@ -10,7 +10,7 @@ use crate::store::path::StorePath;
 use crate::store::sled_file::namespace_error;
 use crate::store::token::FILETIME_TO_1970;
 use crate::store::transaction::Transaction;
-use crate::store::{Store, key};
+use crate::store::{Store, expiry, key};
 
 const NS_PER_DAY: i64 = 86_400_000_000_000;
 
@@ -265,6 +265,7 @@ impl Store {
         txn.link(parent, name, deleted.inode, deleted.kind);
         txn.remove(key);
         let inode = core.node(&txn, deleted.inode)?.inode;
+        expiry::note(&mut txn, &inode, parent, name);
         let batch = txn.commit()?;
         core.acknowledge(batch, false)?;
         Ok(inode)

@@ -14,6 +14,7 @@ pub(crate) mod create;
 pub(crate) mod create_request;
 mod delete;
 pub mod deleted;
+mod expiry;
 pub mod extent;
 mod filesystem;
 pub mod flat;
