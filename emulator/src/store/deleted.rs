@@ -62,7 +62,7 @@ pub struct DeletedFilesystem {
     pub days_left: u32,
 }
 
-fn days_left(until_unix_ns: i64, now_unix_ns: i64) -> u32 {
+pub(crate) fn days_left(until_unix_ns: i64, now_unix_ns: i64) -> u32 {
     u32::try_from((until_unix_ns - now_unix_ns).max(0) / NS_PER_DAY).unwrap_or(u32::MAX)
 }
 
@@ -150,6 +150,14 @@ impl Core {
             let (key, value) = item.map_err(|e| namespace_error("read", &e))?;
             found.push((key.to_vec(), decoded(&value)?));
         }
+        Ok(found)
+    }
+
+    /// What was deleted in a filesystem and can still be restored, in the order of the deletions.
+    pub(crate) fn restorable(&self, filesystem: u64) -> Result<Vec<(Vec<u8>, DeletedRecord)>> {
+        let now = self.now_unix_ns();
+        let mut found = self.deleted_paths(&key::deleted_in(filesystem))?;
+        found.retain(|(_, record)| record.until_unix_ns > now);
         Ok(found)
     }
 

@@ -1,7 +1,7 @@
 //! Deleting a blob, and changing what is known about it.
 
 use crate::error::{ErrorCode, Result, StoreError};
-use crate::protocol::blob::page;
+use crate::protocol::blob::{page, snapshot};
 use crate::protocol::common::{
     Call, content_headers, guard, http_date, lease_action, lease_status, metadata,
 };
@@ -148,7 +148,7 @@ pub(super) fn set_expiry(call: &mut Call<'_>) -> Result<Reply> {
 pub(super) fn undelete(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     if request.is_flat {
-        return Err(super::not_done("undelete"));
+        return snapshot::undelete(call);
     }
     let name = "x-ms-undelete-source";
     let (path, deletion) = match request.header(name)? {
