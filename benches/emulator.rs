@@ -1,6 +1,8 @@
 //! Reads and writes through HTTP beside the machine's limits: the same bytes over a bare loopback connection, and into
-//! a plain file that is synced as often.
+//! a plain file that is synced as often; and what many paths cost.
 #![allow(clippy::unwrap_used, missing_docs)]
+
+mod namespace;
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -23,6 +25,9 @@ struct Args {
     /// Small files in a round
     #[arg(long, default_value_t = 200)]
     files: usize,
+    /// Paths that are listed, renamed above, and started with; the promises are about 1000000
+    #[arg(long, default_value_t = 20_000)]
+    paths: usize,
     /// Rounds; medians are compared
     #[arg(long, default_value_t = 7)]
     rounds: usize,
@@ -35,12 +40,14 @@ struct Args {
 struct Client {
     stream: TcpStream,
     sas: String,
+    /// Where the last list goes on.
+    continuation: Option<String>,
 }
 
 impl Client {
     fn new(address: SocketAddr) -> Self {
         let sas = AccountSas {
-            permissions: "rwdlac",
+            permissions: "rwdlacm",
             resource_types: "sco",
             expiry: "2999-01-01T00:00:00Z",
         };
@@ -49,6 +56,7 @@ impl Client {
         Client {
             stream,
             sas: account_sas(&Account::well_known(), &sas).unwrap(),
+            continuation: None,
         }
     }
 
@@ -72,7 +80,13 @@ impl Client {
                 break end + 4;
             }
         };
-        let head = String::from_utf8_lossy(&buffer[..head_end]).to_ascii_lowercase();
+        let head = String::from_utf8_lossy(&buffer[..head_end]);
+        // The server writes names of headers in lower case, and a token has both.
+        self.continuation = head
+            .lines()
+            .find_map(|line| line.strip_prefix("x-ms-continuation: "))
+            .map(|token| token.trim().to_owned());
+        let head = head.to_ascii_lowercase();
         let status = head[9..12].parse().unwrap();
         let length = head
             .lines()
@@ -240,4 +254,7 @@ fn main() {
             Goal::AtLeast(0.5)
         )
     );
+    for line in namespace::lines(folder.path(), args.paths, args.rounds) {
+        println!("{line}");
+    }
 }

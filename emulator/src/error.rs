@@ -84,6 +84,7 @@ codes! {
     AuthorizationServiceMismatch 403 "AuthorizationServiceMismatch" "This request is not authorized to perform this operation using this service.";
     AuthorizationResourceTypeMismatch 403 "AuthorizationResourceTypeMismatch" "This request is not authorized to perform this operation using this resource type.";
     AuthorizationProtocolMismatch 403 "AuthorizationProtocolMismatch" "This request is not authorized to perform this operation using this protocol.";
+    InsufficientAccountPermissions 403 "InsufficientAccountPermissions" "The account being accessed does not have sufficient permissions to execute this operation.";
     UnauthorizedBlobOverwrite 403 "UnauthorizedBlobOverwrite" "This request is not authorized to perform blob overwrites.";
     // 404, 405
     FilesystemNotFound 404 "FilesystemNotFound" "The specified filesystem does not exist." | "ContainerNotFound" "The specified container does not exist.";
@@ -103,6 +104,10 @@ codes! {
     InvalidSourceOrDestinationResourceType 409 "InvalidSourceOrDestinationResourceType" "The source and destination resource type must be identical.";
     InvalidFlushOperation 409 "InvalidFlushOperation" "The resource was created or modified by the Blob Service API and cannot be written to by the Data Lake Storage Service API.";
     InvalidBlobType 409 "InvalidBlobType" "The blob type is invalid for this operation.";
+    SequenceNumberIncrementTooLarge 409 "SequenceNumberIncrementTooLarge" "The sequence number increment cannot be performed because it would result in overflow of the sequence number.";
+    PreviousSnapshotCannotBeNewer 400 "PreviousSnapshotCannotBeNewer" "The prevsnapshot query parameter value cannot be newer than snapshot query parameter value.";
+    PreviousSnapshotNotFound 409 "PreviousSnapshotNotFound" "The previous snapshot is not found.";
+    PreviousSnapshotOperationNotSupported 409 "PreviousSnapshotOperationNotSupported" "Differential Get Page Ranges is not supported on the previous snapshot.";
     BlobIsSealed 409 "BlobIsSealed" "The blob is sealed and its contents cannot be modified.";
     NoPendingCopyOperation 409 "NoPendingCopyOperation" "There is currently no pending copy operation.";
     BlobOperationNotSupported 409 "BlobOperationNotSupported" "Blob operation is not supported." | "BlobOperationNotSupported" "The file was written by the Data Lake Storage API; use Put Blob to replace it.";
@@ -124,9 +129,11 @@ codes! {
     LeaseIdMismatchWithContainerOperation 412 "LeaseIdMismatchWithContainerOperation" "The lease ID specified did not match the lease ID for the container.";
     LeaseNotPresentWithContainerOperation 412 "LeaseNotPresentWithContainerOperation" "There is currently no lease on the container.";
     LeaseLost 412 "LeaseLost" "A lease ID was specified, but the lease for the resource has expired." | "LeaseLost" "A lease ID was specified, but the lease for the blob has expired.";
+    SequenceNumberConditionNotMet 412 "SequenceNumberConditionNotMet" "The sequence number condition specified was not met.";
     AppendPositionConditionNotMet 412 "AppendPositionConditionNotMet" "The append position condition specified was not met.";
     MaxBlobSizeConditionNotMet 412 "MaxBlobSizeConditionNotMet" "The max blob size condition specified was not met.";
     RequestBodyTooLarge 413 "RequestBodyTooLarge" "The request body is too large and exceeds the maximum permissible limit.";
+    InvalidPageRange 416 "InvalidPageRange" "The page range specified is invalid.";
     InvalidRange 416 "InvalidRange" "The range specified is invalid for the current size of the resource.";
     // 500, 501, 503
     InternalError 500 "InternalError" "The server encountered an internal error. Please retry the request.";

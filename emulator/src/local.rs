@@ -4,11 +4,11 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::CreateRequest;
 use crate::store::authorize::Principal;
 use crate::store::condition::Conditions;
 use crate::store::content::{ContentReader, Piece, Segment};
 use crate::store::core::View;
-use crate::store::create::CreateRequest;
 use crate::store::extent::{
     Body, Floating, PIECE_SIZE_BYTES, PIECE_SIZE_MAX_BYTES, Pins, cut_range,
 };

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use lakestage_emulator::{
     DEFAULT_ACCOUNT_NAME as ACCOUNT, ErrorCode, FileSystem, Part, Store, StoreError, StoreOptions,
-    WriteOptions,
+    SyncMode, WriteOptions,
 };
 
 fn open(folder: &Path) -> Store {
@@ -55,6 +55,46 @@ fn what_was_written_is_there_after_reopening() {
     assert_eq!(paths(&lake), ["b", "b/large", "b/small"]);
     assert_eq!(lake.read("b/large").unwrap().unwrap(), large);
     assert_eq!(lake.read("b/small").unwrap().unwrap(), b"small");
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_folder(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+/// What the operating system has of the folder at that moment is what a crash of the process leaves.
+#[test]
+fn what_was_acknowledged_survives_a_crash_in_every_sync_mode() {
+    for sync in [SyncMode::Always, SyncMode::Group, SyncMode::Off] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions {
+            folder: Some(folder.path().to_owned()),
+            sync,
+            ..StoreOptions::default()
+        };
+        let store = Store::open(options).unwrap();
+        let lake = lake(&store);
+        write(&lake, "a/small", b"small");
+        for round in 0..20 {
+            // A copy and a rename do not ask for the disk by themselves.
+            lake.copy_file("a/small", &format!("copy{round}")).unwrap();
+            lake.rename(&format!("copy{round}"), &format!("b{round}"))
+                .unwrap();
+            let left = tempfile::tempdir().unwrap();
+            copy_folder(folder.path(), left.path());
+            let reopened = open(left.path());
+            let found = paths(&reopened.file_system(ACCOUNT, "raw"));
+            let newest = format!("b{round}");
+            assert!(found.contains(&newest), "{sync:?}: {newest} of {found:?}");
+        }
+    }
 }
 
 #[test]

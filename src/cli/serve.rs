@@ -31,13 +31,15 @@ use super::output;
 lakestage serve\n  \
 lakestage serve --memory --blob-port 0 --dfs-port 0\n  \
 lakestage serve --account contoso=c2VjcmV0 --bind 0.0.0.0\n\n\
-Ctrl-C ends it; what was acknowledged is on the disk.")]
+Ctrl-C ends it; what was acknowledged is on the disk. A crash of lakestage takes nothing that was acknowledged either; \
+--sync says what a power cut may take of what clients wrote. Commits and published snapshots are on the disk whatever \
+it says.")]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     pub server: ServerArgs,
 
-    /// When the lake's changes are on the disk
-    #[arg(long, value_enum, default_value_t = Sync::Always)]
+    /// When what clients change in the lake is on the disk, relative to the answer
+    #[arg(long, value_enum, default_value_t = Sync::Group)]
     sync: Sync,
 
     /// Serve an empty lake of which nothing is kept; no data folder is opened, and no environment is there
@@ -79,9 +81,9 @@ pub(crate) struct ServerArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Sync {
-    /// Before they are acknowledged: nothing is lost
+    /// Before it: a power cut takes nothing
     Always,
-    /// A tenth of a second later at most: a power cut may take that much
+    /// A tenth of a second after it: a power cut may take that much
     Group,
     /// When the system likes: a power cut may take minutes, or the whole lake
     Off,

@@ -29,7 +29,7 @@ struct Checksum<D> {
 }
 
 /// Checksums of a body that is being read.
-struct Checksums {
+pub(crate) struct Checksums {
     md5: Option<Checksum<Md5>>,
     crc64: Option<Checksum<Digest>>,
 }
@@ -54,6 +54,20 @@ impl Sums {
 }
 
 impl Checksums {
+    /// Those of a source, answered as those of a block are: the CRC-64, unless an MD5 is expected.
+    pub(crate) fn expecting(md5: Option<&str>, crc64: Option<&str>) -> Self {
+        Self {
+            md5: md5.map(|sent| Checksum {
+                sent: Some(sent.to_owned()),
+                digest: Md5::new(),
+            }),
+            crc64: (crc64.is_some() || md5.is_none()).then(|| Checksum {
+                sent: crc64.map(str::to_owned),
+                digest: Digest::new(CrcAlgorithm::Crc64Nvme),
+            }),
+        }
+    }
+
     /// Reads `Content-MD5` and `x-ms-content-crc64`.
     fn of(request: &Request, answered: Answered) -> Result<Self> {
         let md5 = request.header("content-md5")?.map(str::to_owned);
@@ -81,7 +95,7 @@ impl Checksums {
         })
     }
 
-    fn see(&mut self, bytes: &[u8]) {
+    pub(crate) fn see(&mut self, bytes: &[u8]) {
         if let Some(md5) = &mut self.md5 {
             md5.digest.update(bytes);
         }
@@ -91,7 +105,7 @@ impl Checksums {
     }
 
     /// Compares with what was sent.
-    fn check(self) -> Result<Sums> {
+    pub(crate) fn check(self) -> Result<Sums> {
         let mut sums = Sums::default();
         if let Some(Checksum { sent, digest }) = self.md5 {
             let computed = STANDARD.encode(digest.finalize());

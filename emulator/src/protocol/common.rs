@@ -194,12 +194,6 @@ impl Reply {
         } else {
             "file"
         };
-        let is_append_blob = inode.origin == Origin::AppendBlob;
-        let blob_type = if is_append_blob {
-            "AppendBlob"
-        } else {
-            "BlockBlob"
-        };
         self.set(
             "content-type",
             headers
@@ -221,7 +215,7 @@ impl Reply {
         self = self
             .version_of(inode)
             .with("accept-ranges", "bytes")
-            .with("x-ms-blob-type", blob_type)
+            .with("x-ms-blob-type", inode.origin.blob_type())
             .with("x-ms-creation-time", http_date(inode.created_unix_ns))
             .with("x-ms-server-encrypted", "true")
             .with("x-ms-access-tier", inode.tier.as_deref().unwrap_or("Hot"));
@@ -240,7 +234,11 @@ impl Reply {
         if inode.is_sealed {
             self.set("x-ms-blob-sealed", "true");
         }
-        if is_append_blob {
+        if inode.origin == Origin::PageBlob {
+            let number = inode.sequence_number.to_string();
+            self.set("x-ms-blob-sequence-number", number);
+        }
+        if inode.origin == Origin::AppendBlob {
             let blocks = inode.appended_blocks.to_string();
             self.set("x-ms-blob-committed-block-count", blocks);
         }

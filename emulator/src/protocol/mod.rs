@@ -16,6 +16,8 @@ pub(crate) mod request;
 mod route;
 pub(crate) mod structured;
 
+use http::Method;
+
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::Store;
 
@@ -26,6 +28,7 @@ use self::request::{Face, Request};
 /// Carries out a request whose signature is good.
 pub(crate) fn carry_out(store: &Store, request: &Request, body: &mut RequestBody) -> Result<Reply> {
     refuse_unsupported(request)?;
+    refuse_writes_on_secondary(request)?;
     let mut call = common::Call {
         store,
         request,
@@ -48,6 +51,19 @@ const UNSUPPORTED_HEADERS: [&str; 8] = [
     "x-ms-legal-hold",
     "x-ms-copy-source-authorization",
 ];
+
+/// An account's copy in the other region is only read.
+fn refuse_writes_on_secondary(request: &Request) -> Result<()> {
+    let reads = [Method::GET, Method::HEAD].contains(&request.method)
+        || (request.method == Method::POST && request.query.is("comp", "query"));
+    match request.is_secondary && !reads {
+        true => Err(StoreError::with_message(
+            ErrorCode::InsufficientAccountPermissions,
+            "Write operations are not allowed.",
+        )),
+        false => Ok(()),
+    }
+}
 
 fn refuse_unsupported(request: &Request) -> Result<()> {
     let asked = UNSUPPORTED_HEADERS

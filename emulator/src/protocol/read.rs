@@ -53,7 +53,8 @@ fn span(request: &Request, length: u64) -> Result<Span> {
     Ok(Span::Part { first, last })
 }
 
-fn check(call: &Call<'_>, inode: &Inode) -> Result<()> {
+/// Checks the conditions and the lease of a read.
+pub(super) fn check(call: &Call<'_>, inode: &Inode) -> Result<()> {
     let now = call.store.now_unix_ns();
     conditions(call.request, "")?.check(Some(inode.version()), ConditionUse::Read)?;
     lease::check_read(

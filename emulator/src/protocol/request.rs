@@ -47,6 +47,8 @@ pub(crate) struct Request {
     pub endpoint: String,
     /// Whether the account has no hierarchical namespace.
     pub is_flat: bool,
+    /// Whether the account's read-only copy was addressed.
+    pub is_secondary: bool,
     /// Who is asking, for access control.
     pub principal: Principal,
     /// From where.
@@ -102,6 +104,7 @@ impl Request {
             query,
             headers,
             is_flat: false,
+            is_secondary: place.is_secondary,
             principal: Principal::Superuser,
             client_ip,
         }
@@ -128,6 +131,17 @@ impl Request {
                     &String::from_utf8_lossy(value.as_bytes()),
                 )),
             },
+        }
+    }
+
+    /// A header that is a number.
+    pub(crate) fn header_number(&self, name: &str) -> Result<Option<u64>> {
+        let Some(text) = self.header(name)? else {
+            return Ok(None);
+        };
+        match text.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(StoreError::invalid_header(name, text)),
         }
     }
 
@@ -186,9 +200,14 @@ impl Request {
     /// The path within the filesystem, or the snapshot of it that the query names.
     pub(crate) fn path_or_snapshot(&self) -> Result<StorePath> {
         let path = self.store_path()?;
-        let Some(time) = self.query.get("snapshot") else {
-            return Ok(path);
-        };
+        match self.query.get("snapshot") {
+            Some(time) => self.snapshot_of(&path, time),
+            None => Ok(path),
+        }
+    }
+
+    /// The snapshot of a path.
+    pub(crate) fn snapshot_of(&self, path: &StorePath, time: &str) -> Result<StorePath> {
         let is_time = time.parse::<jiff::Timestamp>().is_ok() && !time.contains('\0');
         match (self.is_flat, is_time) {
             (true, true) => Ok(path.snapshot(time)),

@@ -11,6 +11,8 @@ pub(super) struct Place {
     pub filesystem: String,
     pub path: String,
     pub endpoint: String,
+    /// Whether the read-only copy was addressed.
+    pub is_secondary: bool,
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
@@ -33,28 +35,29 @@ pub(super) fn place(
         .split_once('.')
         .filter(|(first, _)| is_account(primary(first)))
     {
-        let account = primary(account).to_owned();
         return within(account, rest, format!("http://{host}"));
     }
     let (first, after) = rest.split_once('/').unwrap_or((rest, ""));
     if is_account(primary(first)) {
-        let account = primary(first).to_owned();
-        let endpoint = format!("http://{host}/{account}");
-        return within(account, after, endpoint);
+        let endpoint = format!("http://{host}/{first}");
+        return within(first, after, endpoint);
     }
     // Some clients drop the account from the target of a rename, and still sign for it.
     match account_beside_path(headers).filter(|account| is_account(account)) {
         Some(account) => {
             let endpoint = format!("http://{host}/{account}");
-            within(account, rest, endpoint)
+            within(&account, rest, endpoint)
         }
-        None => within(decode(first), after, format!("http://{host}")),
+        None => within(&decode(first), after, format!("http://{host}")),
     }
 }
 
+/// What the name of an account's read-only copy ends with.
+const SECONDARY: &str = "-secondary";
+
 /// An account's name without the mark of its read-only copy.
 fn primary(name: &str) -> &str {
-    name.strip_suffix("-secondary").unwrap_or(name)
+    name.strip_suffix(SECONDARY).unwrap_or(name)
 }
 
 fn account_beside_path(headers: &HeaderMap) -> Option<String> {
@@ -72,10 +75,11 @@ fn account_beside_path(headers: &HeaderMap) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn within(account: String, rest: &str, endpoint: String) -> Place {
+fn within(account: &str, rest: &str, endpoint: String) -> Place {
     let (filesystem, path) = rest.split_once('/').unwrap_or((rest, ""));
     Place {
-        account,
+        account: primary(account).to_owned(),
+        is_secondary: account.ends_with(SECONDARY),
         filesystem: decode(filesystem),
         path: decode(path),
         endpoint,

@@ -7,7 +7,8 @@ use crate::store::authorize::{Principal, READ};
 use crate::store::condition::Conditions;
 use crate::store::content::{CommittedBlock, Content, Segment};
 use crate::store::core::Core;
-use crate::store::create::{CreateRequest, Prepared};
+use crate::store::create::Prepared;
+use crate::store::create_request::{BlobState, CreateRequest};
 use crate::store::extent::{Body, Floating};
 use crate::store::flush::Waiting;
 use crate::store::inode::{Inode, Origin};
@@ -103,7 +104,7 @@ fn check_target(node: Option<&Node>) -> Result<()> {
         Some(node) if node.inode.origin == Origin::Dfs && node.inode.length > 0 => {
             Err(ErrorCode::BlobOperationNotSupported.into())
         }
-        Some(node) if node.inode.origin == Origin::AppendBlob => {
+        Some(node) if matches!(node.inode.origin, Origin::AppendBlob | Origin::PageBlob) => {
             Err(ErrorCode::InvalidBlobType.into())
         }
         _ => Ok(()),
@@ -331,6 +332,21 @@ impl Store {
         if node.inode.is_directory() {
             return Err(ErrorCode::ResourceTypeMismatch.into());
         }
+        let to = core.filesystem(&txn, account, filesystem)?;
+        if request.copy.is_some()
+            && core.find(&txn, to.root, path)?.is_some_and(|target| {
+                target.inode.origin.blob_type() != node.inode.origin.blob_type()
+            })
+        {
+            return Err(ErrorCode::InvalidBlobType.into());
+        }
+        // A copy is of its source's type; Put Blob From URL makes a block blob of anything.
+        if request.copy.is_some() && node.inode.origin != Origin::Dfs {
+            let seals = request.blob.is_sealed && node.inode.origin == Origin::AppendBlob;
+            request.origin = node.inode.origin;
+            request.blob = BlobState::of(&node.inode);
+            request.blob.is_sealed |= seals;
+        }
         if takes_attributes {
             request.headers = node.inode.headers.clone();
             if request.properties.is_empty() {
@@ -345,7 +361,6 @@ impl Store {
             length: node.inode.length,
             floating: Floating::none(&core.extents),
         };
-        let to = core.filesystem(&txn, account, filesystem)?;
         let inode = core.create_in(&mut txn, &to, path, &request, prepared)?;
         let batch = txn.commit()?;
         core.acknowledge(batch, false)?;

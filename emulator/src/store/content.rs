@@ -12,6 +12,9 @@ pub(crate) const CONTENT_INLINE_MAX_BYTES: usize = 2_100;
 /// Inline bytes a file may gather by small appends before they are moved to an extent.
 pub(crate) const INLINE_TOTAL_MAX_BYTES: u64 = 64 * 1024;
 
+/// What a hole is read from.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
 /// A range of an extent, with the checksum of the range as it was stored.
 ///
 /// A flush may take only a part of what was appended; then `skip` and `length` select it, and reading still verifies
@@ -44,6 +47,8 @@ impl Piece {
 pub(crate) enum Segment {
     Inline(Vec<u8>),
     Piece(Piece),
+    /// Zeros that nobody wrote: the empty pages of a page blob.
+    Hole(u64),
 }
 
 impl Segment {
@@ -51,6 +56,7 @@ impl Segment {
         match self {
             Self::Inline(bytes) => bytes.len() as u64,
             Self::Piece(piece) => u64::from(piece.length),
+            Self::Hole(length) => *length,
         }
     }
 
@@ -70,6 +76,7 @@ impl Segment {
                 length: length as u32,
                 ..piece.clone()
             }),
+            Self::Hole(_) => Self::Hole(length),
         }
     }
 }
@@ -104,7 +111,7 @@ impl Content {
     pub(crate) fn inline_length(&self) -> u64 {
         let inline = |segment: &Segment| match segment {
             Segment::Inline(bytes) => bytes.len() as u64,
-            Segment::Piece(_) => 0,
+            Segment::Piece(_) | Segment::Hole(_) => 0,
         };
         self.segments.iter().map(inline).sum()
     }
@@ -131,7 +138,7 @@ impl Content {
         found
     }
 
-    /// Joins neighbouring inline runs.
+    /// Joins neighbouring inline runs, and neighbouring holes.
     pub(crate) fn tidy(&mut self) {
         let mut tidy: Vec<Segment> = Vec::with_capacity(self.segments.len());
         for segment in self.segments.drain(..) {
@@ -139,6 +146,7 @@ impl Content {
                 (Some(Segment::Inline(before)), Segment::Inline(bytes)) => {
                     before.extend_from_slice(&bytes)
                 }
+                (Some(Segment::Hole(before)), Segment::Hole(length)) => *before += length,
                 (_, segment) => tidy.push(segment),
             }
         }
@@ -183,7 +191,7 @@ impl Content {
 pub(crate) fn extents_of(segments: &[Segment]) -> BTreeSet<u64> {
     let extent = |segment: &Segment| match segment {
         Segment::Piece(piece) => Some(piece.extent),
-        Segment::Inline(_) => None,
+        Segment::Inline(_) | Segment::Hole(_) => None,
     };
     segments.iter().filter_map(extent).collect()
 }
@@ -211,6 +219,10 @@ fn encode_segment(out: &mut Vec<u8>, segment: &Segment) {
                 put_u32(out, value);
             }
         }
+        Segment::Hole(length) => {
+            out.push(2);
+            put_u64(out, *length);
+        }
     }
 }
 
@@ -233,6 +245,7 @@ fn decode_segment(input: &mut Input<'_>) -> Option<Segment> {
                 u64::from(piece.skip) + u64::from(piece.length) <= u64::from(piece.stored_length);
             inside.then_some(Segment::Piece(piece))
         }
+        2 => Some(Segment::Hole(input.u64()?)),
         _ => None,
     }
 }
@@ -313,6 +326,14 @@ impl ContentReader {
             .starts
             .partition_point(|start| *start <= self.position)
             .saturating_sub(1);
+        let from = self.position - self.starts.get(index).copied().unwrap_or(0);
+        if let Some(Segment::Hole(length)) = self.content.segments.get(index) {
+            // A hole may be larger than memory.
+            let left = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX);
+            let run = ZEROS.get(..limit.min(left)).unwrap_or(&ZEROS);
+            self.position += run.len() as u64;
+            return Ok(run);
+        }
         if self
             .loaded
             .as_ref()
@@ -321,15 +342,14 @@ impl ContentReader {
             let bytes = match self.content.segments.get(index) {
                 Some(Segment::Inline(bytes)) => bytes.clone(),
                 Some(Segment::Piece(piece)) => self.extents.read_piece(&mut self.open, piece)?,
-                None => Vec::new(),
+                Some(Segment::Hole(_)) | None => Vec::new(),
             };
             self.loaded = Some((index, bytes));
         }
-        let from = (self.position - self.starts.get(index).copied().unwrap_or(0)) as usize;
         let bytes = self
             .loaded
             .as_ref()
-            .and_then(|(_, bytes)| bytes.get(from..))
+            .and_then(|(_, bytes)| bytes.get(from as usize..))
             .unwrap_or(&[]);
         let run = bytes.get(..limit.min(bytes.len())).unwrap_or(&[]);
         self.position += run.len() as u64;
@@ -412,7 +432,11 @@ mod tests {
             length: 53,
         }];
         Content {
-            segments: vec![Segment::Inline(b"abc".to_vec()), Segment::Piece(piece)],
+            segments: vec![
+                Segment::Inline(b"abc".to_vec()),
+                Segment::Piece(piece),
+                Segment::Hole(9),
+            ],
             blocks,
         }
     }
@@ -431,5 +455,6 @@ mod tests {
             panic!("not a piece")
         };
         assert_eq!((piece.skip, piece.length, piece.stored_length), (0, 7, 50));
+        assert_eq!(sample().range(54..60), [Segment::Hole(6)]);
     }
 }

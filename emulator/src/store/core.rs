@@ -53,12 +53,31 @@ impl std::fmt::Debug for SledFile {
     }
 }
 
-/// Which batches were applied and which are on the disk.
+/// Which batches were applied, which the operating system has, and which are on the disk.
 #[derive(Debug, Default)]
 struct Durability {
     applied: u64,
+    written: u64,
     durable: u64,
-    syncing: bool,
+    busy: bool,
+}
+
+/// What an acknowledged batch survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Safety {
+    /// A crash of the process.
+    Written,
+    /// A power cut.
+    Durable,
+}
+
+impl Durability {
+    fn reached(&self, safety: Safety) -> u64 {
+        match safety {
+            Safety::Written => self.written,
+            Safety::Durable => self.durable,
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -204,58 +223,64 @@ impl Core {
         durability.applied
     }
 
-    /// Waits as the sync mode asks, or for the disk when `force`.
+    /// Waits as the sync mode asks, or for the disk when `force`. Whatever the mode, a crash of the process takes
+    /// nothing that was acknowledged; a store in memory ends with the process.
     pub(crate) fn acknowledge(&self, batch: u64, force: bool) -> Result<()> {
-        if self.on_disk && (force || self.sync_mode == SyncMode::Always) {
-            self.wait_durable(batch)
-        } else {
-            Ok(())
+        match (self.on_disk, force || self.sync_mode == SyncMode::Always) {
+            (false, _) => Ok(()),
+            (true, true) => self.wait(batch, Safety::Durable),
+            (true, false) => self.wait(batch, Safety::Written),
         }
     }
 
-    /// One caller syncs for all whose batches are applied by then; the others wait for it.
-    fn wait_durable(&self, batch: u64) -> Result<()> {
+    /// One caller works for all whose batches are applied by then; the others wait for it.
+    fn wait(&self, batch: u64, safety: Safety) -> Result<()> {
         let mut durability = lock(&self.durability);
         loop {
             self.check_poison()?;
-            if durability.durable >= batch {
+            if durability.reached(safety) >= batch {
                 return Ok(());
             }
-            if durability.syncing {
+            if durability.busy {
                 durability = self
                     .durable_changed
                     .wait(durability)
                     .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            durability.syncing = true;
+            durability.busy = true;
             let target = durability.applied;
             drop(durability);
-            let synced = self.file.flush().and_then(|()| self.file.sync());
-            if let Err(error) = &synced {
+            let done = self.file.flush().and_then(|()| match safety {
+                Safety::Written => Ok(()),
+                Safety::Durable => self.file.sync(),
+            });
+            if let Err(error) = &done {
                 self.poison(error);
             }
             durability = lock(&self.durability);
-            durability.syncing = false;
-            if synced.is_ok() {
-                durability.durable = durability.durable.max(target);
+            durability.busy = false;
+            if done.is_ok() {
+                durability.written = durability.written.max(target);
+                if safety == Safety::Durable {
+                    durability.durable = durability.durable.max(target);
+                }
             }
             self.durable_changed.notify_all();
-            synced?;
+            done?;
         }
     }
 
     pub(crate) fn sync_all(&self) -> Result<()> {
+        if !self.on_disk {
+            return Ok(());
+        }
         let applied = lock(&self.durability).applied;
-        self.wait_durable(applied)
+        self.wait(applied, Safety::Durable)
     }
 
     pub(crate) fn close(&self) -> Result<()> {
-        if self.on_disk {
-            self.sync_all()
-        } else {
-            Ok(())
-        }
+        self.sync_all()
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use crate::error::{ErrorCode, Result};
 use crate::store::Store;
-use crate::store::acl::{AccessControl, AclEntry, UMASK_DEFAULT};
+use crate::store::acl::{AccessControl, UMASK_DEFAULT};
 use crate::store::authorize::Principal;
 use crate::store::condition::ConditionUse;
 use crate::store::content::{CommittedBlock, Content};
 use crate::store::core::{Core, View};
+use crate::store::create_request::CreateRequest;
+use crate::store::expiry;
 use crate::store::extent::Body;
 use crate::store::inode::{
-    ContentHeaders, CopyState, Filesystem, Inode, NodeKind, Origin, Properties, Stored,
+    ContentHeaders, Filesystem, Inode, NodeKind, Origin, Properties, Stored,
 };
 use crate::store::lease::{self, Lease};
-use crate::store::namespace::{Guard, Node};
+use crate::store::namespace::Node;
 use crate::store::path::StorePath;
 use crate::store::transaction::Transaction;
 
@@ -22,107 +24,6 @@ const DIRECTORY_MODE: u16 = 0o777;
 const FILE_MODE: u16 = 0o666;
 /// Permissions of a filesystem's root.
 const ROOT_MODE: u16 = 0o750;
-const NS_PER_MS: i64 = 1_000_000;
-
-/// When a file vanishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expiry {
-    /// Not.
-    Never,
-    /// So long after its creation.
-    RelativeToCreation(u64),
-    /// So long from now.
-    RelativeToNow(u64),
-    /// Then, in nanoseconds since 1970.
-    AbsoluteUnixNs(i64),
-}
-
-impl Expiry {
-    pub(crate) fn resolve(self, created_unix_ns: i64, now_unix_ns: i64) -> Option<i64> {
-        let after = |from: i64, ms: u64| {
-            from.saturating_add(
-                i64::try_from(ms)
-                    .unwrap_or(i64::MAX)
-                    .saturating_mul(NS_PER_MS),
-            )
-        };
-        match self {
-            Self::Never => None,
-            Self::RelativeToCreation(ms) => Some(after(created_unix_ns, ms)),
-            Self::RelativeToNow(ms) => Some(after(now_unix_ns, ms)),
-            Self::AbsoluteUnixNs(at) => Some(at),
-        }
-    }
-}
-
-/// A file or directory to create, or to put in the place of one.
-#[derive(Debug)]
-pub struct CreateRequest {
-    /// File or directory.
-    pub kind: NodeKind,
-    /// Which protocol writes it.
-    pub origin: Origin,
-    /// Conditions and lease.
-    pub guard: Guard,
-    /// Headers to store.
-    pub headers: ContentHeaders,
-    /// Properties.
-    pub properties: Properties,
-    /// Index tags.
-    pub tags: std::collections::BTreeMap<String, String>,
-    /// Permissions before the umask.
-    pub permissions: Option<u16>,
-    /// Umask.
-    pub umask: u16,
-    /// Access control list instead of permissions.
-    pub acl: Option<Vec<AclEntry>>,
-    /// Owner other than the superuser.
-    pub owner: Option<String>,
-    /// Group other than the superuser.
-    pub group: Option<String>,
-    /// Lease it is created with: id and duration.
-    pub lease: Option<(String, Option<u32>)>,
-    /// Expiry.
-    pub expiry: Option<Expiry>,
-    /// A file that stands there keeps its owner and permissions, as Put Blob does.
-    pub keeps_access: bool,
-    /// A lease on the file that stands there is broken rather than asked for, as DFS create does.
-    pub breaks_lease: bool,
-    /// How it was copied.
-    pub copy: Option<CopyState>,
-    /// Access tier.
-    pub tier: Option<String>,
-    /// What a client that encrypts by itself notes with the file.
-    pub encryption_context: Option<String>,
-}
-
-impl CreateRequest {
-    /// A plain request.
-    #[must_use]
-    pub fn new(kind: NodeKind, origin: Origin) -> Self {
-        Self {
-            kind,
-            origin,
-            guard: Guard::default(),
-            headers: ContentHeaders::default(),
-            properties: Properties::new(),
-            tags: std::collections::BTreeMap::new(),
-            permissions: None,
-            umask: UMASK_DEFAULT,
-            acl: None,
-            owner: None,
-            group: None,
-            lease: None,
-            expiry: None,
-            keeps_access: origin != Origin::Dfs,
-            breaks_lease: false,
-            copy: None,
-            tier: None,
-            encryption_context: None,
-        }
-    }
-}
-
 /// Content that is stored and only needs a name.
 pub(crate) struct Prepared {
     pub(crate) stored: Stored,
@@ -173,6 +74,7 @@ impl Core {
             tier_changed_unix_ns: None,
             is_sealed: false,
             appended_blocks: 0,
+            sequence_number: 0,
         }
     }
 
@@ -299,6 +201,9 @@ impl Core {
         inode.tier = request.tier.clone();
         inode.tier_changed_unix_ns = request.tier.as_ref().map(|_| inode.created_unix_ns);
         inode.encryption_context = request.encryption_context.clone();
+        inode.is_sealed = request.blob.is_sealed;
+        inode.appended_blocks = request.blob.appended_blocks;
+        inode.sequence_number = request.blob.sequence_number;
         inode.expires_unix_ns = request
             .expiry
             .and_then(|expiry| expiry.resolve(inode.created_unix_ns, self.now_unix_ns()));
@@ -321,6 +226,7 @@ impl Core {
         if request.kind == NodeKind::File {
             self.drop_staged(txn, filesystem.id, path)?;
         }
+        expiry::note(txn, &inode, parent, name);
         txn.adopt(prepared.floating);
         Ok(inode)
     }

@@ -10,7 +10,7 @@ use crate::store::path::StorePath;
 use crate::store::sled_file::namespace_error;
 use crate::store::token::FILETIME_TO_1970;
 use crate::store::transaction::Transaction;
-use crate::store::{Store, key};
+use crate::store::{Store, expiry, key};
 
 const NS_PER_DAY: i64 = 86_400_000_000_000;
 
@@ -62,7 +62,7 @@ pub struct DeletedFilesystem {
     pub days_left: u32,
 }
 
-fn days_left(until_unix_ns: i64, now_unix_ns: i64) -> u32 {
+pub(crate) fn days_left(until_unix_ns: i64, now_unix_ns: i64) -> u32 {
     u32::try_from((until_unix_ns - now_unix_ns).max(0) / NS_PER_DAY).unwrap_or(u32::MAX)
 }
 
@@ -150,6 +150,14 @@ impl Core {
             let (key, value) = item.map_err(|e| namespace_error("read", &e))?;
             found.push((key.to_vec(), decoded(&value)?));
         }
+        Ok(found)
+    }
+
+    /// What was deleted in a filesystem and can still be restored, in the order of the deletions.
+    pub(crate) fn restorable(&self, filesystem: u64) -> Result<Vec<(Vec<u8>, DeletedRecord)>> {
+        let now = self.now_unix_ns();
+        let mut found = self.deleted_paths(&key::deleted_in(filesystem))?;
+        found.retain(|(_, record)| record.until_unix_ns > now);
         Ok(found)
     }
 
@@ -265,6 +273,7 @@ impl Store {
         txn.link(parent, name, deleted.inode, deleted.kind);
         txn.remove(key);
         let inode = core.node(&txn, deleted.inode)?.inode;
+        expiry::note(&mut txn, &inode, parent, name);
         let batch = txn.commit()?;
         core.acknowledge(batch, false)?;
         Ok(inode)

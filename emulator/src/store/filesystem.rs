@@ -218,6 +218,37 @@ impl Store {
         core.acknowledge(batch, false)
     }
 
+    /// Gives a filesystem another name. It loses its lease, whose id must be named.
+    ///
+    /// # Errors
+    /// `FilesystemNotFound`, `FilesystemAlreadyExists`, `InvalidResourceName`, lease codes.
+    pub(crate) fn rename_filesystem(
+        &self,
+        account: &str,
+        source: &str,
+        name: &str,
+        source_lease_id: Option<&str>,
+    ) -> Result<Filesystem> {
+        check_filesystem_name(name)?;
+        let core = self.core();
+        let mut txn = core.write()?;
+        let mut record = core.filesystem(&txn, account, source)?;
+        lease::check_write(record.lease.as_ref(), source_lease_id, core.now_unix_ns())
+            .map_err(container_lease_error)?;
+        match core.filesystem(&txn, account, name) {
+            Ok(_) => return Err(ErrorCode::FilesystemAlreadyExists.into()),
+            Err(error) if error.is(ErrorCode::FilesystemNotFound) => {}
+            Err(error) => return Err(error),
+        }
+        txn.remove(key::filesystem(account, source));
+        record.lease = None;
+        core.touch(&mut record);
+        core.put_filesystem(&mut txn, account, name, &record)?;
+        let batch = txn.commit()?;
+        core.acknowledge(batch, false)?;
+        Ok(record)
+    }
+
     /// Filesystems of an account by name, from `after` on, at most `max` of them; the last name when there are more.
     ///
     /// # Errors

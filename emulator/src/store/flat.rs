@@ -1,10 +1,14 @@
 //! Accounts without a hierarchical namespace: a filesystem is one directory, whose names may have slashes. A snapshot
 //! is an entry behind its blob's, with an inode of its own and the same content.
 
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::condition::ConditionUse;
+use crate::store::core::Core;
+use crate::store::deleted::days_left;
 use crate::store::inode::{Filesystem, Inode, NodeKind, Properties};
 use crate::store::namespace::Guard;
 use crate::store::path::{SNAPSHOT_MARK, StorePath};
@@ -23,6 +27,8 @@ pub struct FlatListRequest {
     pub from: Option<StorePath>,
     /// Whether snapshots are told, before their blob.
     pub snapshots: bool,
+    /// Whether what was deleted and can be restored is told as well.
+    pub deleted: bool,
     /// Entries at most.
     pub entries_max: usize,
 }
@@ -40,6 +46,8 @@ pub enum FlatEntry {
         snapshot: Option<String>,
         /// Its attributes.
         inode: Box<Inode>,
+        /// When it was deleted, and for how many whole days it can still be restored.
+        deleted: Option<(i64, u32)>,
     },
 }
 
@@ -75,6 +83,58 @@ fn group(name: &str, prefix: &str, delimiter: &str) -> Option<String> {
     name.get(..end).map(str::to_owned)
 }
 
+/// An entry's key, its inode, and when it was deleted with the days that are left.
+type Found = (Vec<u8>, u64, Option<(i64, u32)>);
+
+/// Entries that are there and such as were deleted, by key. A name that is in use again hides its deletion.
+fn merged(
+    there: impl Iterator<Item = sled::Result<(sled::IVec, sled::IVec)>>,
+    deleted: Vec<Found>,
+) -> impl Iterator<Item = Result<Found>> {
+    let mut there = there
+        .map(|item| {
+            let (key, value) = item.map_err(|e| namespace_error("read", &e))?;
+            let (id, _) = decode_entry(&value)
+                .ok_or_else(|| StoreError::corrupt("an entry", "it is not readable"))?;
+            Ok((key.to_vec(), id, None))
+        })
+        .peekable();
+    let mut deleted = deleted.into_iter().peekable();
+    std::iter::from_fn(move || {
+        let next_deleted = deleted.peek().map(|(key, ..)| key.clone());
+        let order = match (there.peek(), next_deleted) {
+            (Some(Ok((key, ..))), Some(gone)) => key.cmp(&gone),
+            (Some(_), _) => Ordering::Less,
+            (None, Some(_)) => Ordering::Greater,
+            (None, None) => return None,
+        };
+        if order == Ordering::Equal {
+            deleted.next();
+        }
+        match order {
+            Ordering::Greater => deleted.next().map(Ok),
+            _ => there.next(),
+        }
+    })
+}
+
+impl Core {
+    /// What can be restored in a flat filesystem from `first` on, by the key that it had.
+    fn deleted_entries(&self, filesystem: u64, root: u64, first: &[u8]) -> Result<Vec<Found>> {
+        let now = self.now_unix_ns();
+        let mut found: BTreeMap<Vec<u8>, Found> = BTreeMap::new();
+        for (_, deleted) in self.restorable(filesystem)? {
+            let key = key::entry(root, &deleted.path);
+            if key.as_slice() >= first {
+                let days_left = days_left(deleted.until_unix_ns, now);
+                let when = Some((deleted.deleted_unix_ns, days_left));
+                found.insert(key.clone(), (key, deleted.inode, when));
+            }
+        }
+        Ok(found.into_values().collect())
+    }
+}
+
 impl Store {
     /// A page of names in the order of their bytes.
     ///
@@ -105,8 +165,13 @@ impl Store {
         let mut last_group: Option<String> = None;
         // A blob waits until its snapshots, which stand behind it, are told.
         let mut waiting: Option<FlatEntry> = None;
-        for item in core.tree().range((Bound::Included(first), end)) {
-            let (key, value) = item.map_err(|e| namespace_error("read", &e))?;
+        let deleted = match request.deleted {
+            true => core.deleted_entries(page.filesystem.id, page.filesystem.root, &first)?,
+            false => Vec::new(),
+        };
+        let there = core.tree().range((Bound::Included(first), end));
+        for item in merged(there, deleted) {
+            let (key, id, deleted) = item?;
             let text = String::from_utf8_lossy(key.get(base..).unwrap_or_default()).into_owned();
             let (name, snapshot) = match text.split_once(SNAPSHOT_MARK) {
                 Some((name, time)) => (name.to_owned(), Some(time.to_owned())),
@@ -134,18 +199,13 @@ impl Store {
                 page.entries.push(FlatEntry::Prefix(group));
                 continue;
             }
-            let Some((id, _)) = decode_entry(&value) else {
-                return Err(StoreError::corrupt(
-                    format!("the entry '{name}'"),
-                    "it is not readable",
-                ));
-            };
             let inode = Box::new(core.node(&view, id)?.inode);
             let is_snapshot = snapshot.is_some();
             let entry = FlatEntry::Blob {
                 name,
                 snapshot,
                 inode,
+                deleted,
             };
             match is_snapshot {
                 true => page.entries.push(entry),
@@ -207,7 +267,7 @@ impl Store {
         Ok((time, inode))
     }
 
-    /// Deletes a blob, its snapshots, or both.
+    /// Deletes a blob, its snapshots, or both, and tells whether that can be undone.
     ///
     /// # Errors
     /// `PathNotFound`, `SnapshotsPresent` when there are some and nothing is said of them, conditions, leases.
@@ -218,7 +278,7 @@ impl Store {
         path: &StorePath,
         with: WithSnapshots,
         guard: &Guard,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let core = self.core();
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
@@ -227,20 +287,62 @@ impl Store {
             .ok_or(ErrorCode::PathNotFound)?;
         guard.check_write(core, &node.inode, ConditionUse::Write)?;
         let prefix = key::entry(record.root, &format!("{path}{SNAPSHOT_MARK}"));
+        let base = key::entries(record.root).len();
+        let mut gone = Vec::new();
         for item in core.tree().scan_prefix(prefix) {
             let (key, value) = item.map_err(|e| namespace_error("read", &e))?;
             if with == WithSnapshots::None {
                 return Err(ErrorCode::SnapshotsPresent.into());
             }
-            txn.remove(key.to_vec());
             if let Some((id, _)) = decode_entry(&value) {
-                txn.reclaim(id);
+                let name = String::from_utf8_lossy(key.get(base..).unwrap_or_default());
+                gone.push((StorePath::entry(&name), core.node(&txn, id)?.inode));
             }
         }
         if with != WithSnapshots::Only {
-            txn.remove(key::entry(record.root, &path.to_string()));
-            txn.reclaim(node.inode.id);
             core.drop_staged(&mut txn, record.id, path)?;
+            gone.push((path.clone(), node.inode));
+        }
+        let mut is_kept = false;
+        for (path, inode) in gone {
+            txn.remove(key::entry(record.root, &path.to_string()));
+            is_kept = core
+                .keep_or_reclaim(&mut txn, account, record.id, &path, &inode)?
+                .is_some();
+        }
+        let batch = txn.commit()?;
+        core.acknowledge(batch, false)?;
+        Ok(is_kept)
+    }
+
+    /// Restores a blob, if its name is free, and the snapshots of it that were deleted.
+    ///
+    /// # Errors
+    /// `PathNotFound` when there is neither the blob nor a deletion of it.
+    pub(crate) fn undelete_flat(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+    ) -> Result<()> {
+        let core = self.core();
+        let mut txn = core.write()?;
+        let record = core.filesystem(&txn, account, filesystem)?;
+        let snapshots = path.snapshot("").to_string();
+        let mut deleted = core.restorable(record.id)?;
+        deleted.retain(|(_, deleted)| {
+            deleted.path == path.to_string() || deleted.path.starts_with(&snapshots)
+        });
+        let is_there = core.find(&txn, record.root, path)?.is_some();
+        // Where a name was deleted more than once, the last time counts.
+        for (key, deleted) in deleted.into_iter().rev() {
+            if core.entry(&txn, record.root, &deleted.path)?.is_none() {
+                txn.link(record.root, &deleted.path, deleted.inode, deleted.kind);
+                txn.remove(key);
+            }
+        }
+        if !is_there && core.entry(&txn, record.root, &path.to_string())?.is_none() {
+            return Err(ErrorCode::PathNotFound.into());
         }
         let batch = txn.commit()?;
         core.acknowledge(batch, false)

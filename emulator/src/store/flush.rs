@@ -1,16 +1,17 @@
 //! Appends that wait for a flush, and the flush that makes them the file's content.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::condition::ConditionUse;
 use crate::store::content::{Content, Segment};
 use crate::store::core::Core;
-use crate::store::extent::Body;
+use crate::store::extent::{Body, Floating};
 use crate::store::inode::{ContentHeaders, Inode, InodeRecord, Origin, Stored};
 use crate::store::lease::{self, Lease};
 use crate::store::namespace::{Guard, Node};
+use crate::store::paint::Painted;
 use crate::store::path::StorePath;
 use crate::store::sled_file::{ENTRY_SIZE_MAX_BYTES, namespace_error};
 use crate::store::transaction::Transaction;
@@ -59,6 +60,14 @@ pub struct FlushRequest {
     pub lease: Option<LeaseWithWrite>,
 }
 
+/// What is appended by the same request that flushes; it never waits.
+#[derive(Debug)]
+struct Appended {
+    position: u64,
+    length: u64,
+    content: Arc<Content>,
+}
+
 /// An append or staged block as it waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Waiting {
@@ -74,7 +83,7 @@ impl Core {
         &self,
         body: Body,
         key_length: usize,
-    ) -> Result<(Stored, u64, crate::store::extent::Floating)> {
+    ) -> Result<(Stored, u64, Floating)> {
         let room = ENTRY_SIZE_MAX_BYTES.saturating_sub(key_length + WAITING_HEADER_BYTES);
         let content = Content::of(body.segments).encode();
         let (stored, mut floating) = self.store_bytes(content, room, self.extents.sync)?;
@@ -132,8 +141,17 @@ impl Core {
         Ok(())
     }
 
-    /// The content after a flush to `position`.
-    fn flushed(&self, node: &Node, waiting: &[Waiting], position: u64) -> Result<Content> {
+    /// The content after a flush to `position`, which is not below what is committed: a flush only adds.
+    fn flushed(
+        &self,
+        node: &Node,
+        waiting: &[Waiting],
+        appended: Option<&Appended>,
+        position: u64,
+    ) -> Result<Content> {
+        if position < node.inode.length {
+            return Err(ErrorCode::InvalidFlushPosition.into());
+        }
         let committed = self.content(&node.record.content)?;
         let mut sources: Vec<Arc<Content>> = vec![committed];
         let mut painted = Painted::new(node.inode.length);
@@ -145,6 +163,11 @@ impl Core {
                 painted.paint(start, start + waiting.length, sources.len());
                 sources.push(self.content(&waiting.stored)?);
             }
+        }
+        if let Some(appended) = appended.filter(|appended| appended.length > 0) {
+            let start = appended.position;
+            painted.paint(start, start + appended.length, sources.len());
+            sources.push(Arc::clone(&appended.content));
         }
         let mut segments: Vec<Segment> = Vec::new();
         let mut reached = 0;
@@ -186,71 +209,6 @@ pub(crate) fn decode_waiting(key: &[u8], value: &[u8]) -> Result<Waiting> {
     })
 }
 
-/// A run of a file that comes from one source.
-#[derive(Clone, Copy, Debug)]
-struct Run {
-    end: u64,
-    /// Where in the file the source's first byte stands.
-    origin: u64,
-    source: usize,
-}
-
-/// Which source each byte of the file comes from: later paint covers earlier.
-#[derive(Debug)]
-struct Painted {
-    runs: BTreeMap<u64, Run>,
-}
-
-impl Painted {
-    fn new(committed_length: u64) -> Self {
-        let mut runs = BTreeMap::new();
-        if committed_length > 0 {
-            runs.insert(
-                0,
-                Run {
-                    end: committed_length,
-                    origin: 0,
-                    source: 0,
-                },
-            );
-        }
-        Self { runs }
-    }
-
-    fn paint(&mut self, start: u64, end: u64, source: usize) {
-        let first = self
-            .runs
-            .range(..=start)
-            .next_back()
-            .map_or(start, |(key, _)| *key);
-        let touched: Vec<(u64, Run)> = self
-            .runs
-            .range(first..end)
-            .map(|(start, run)| (*start, *run))
-            .collect();
-        for (old_start, old) in touched {
-            if old.end <= start {
-                continue;
-            }
-            self.runs.remove(&old_start);
-            if old_start < start {
-                self.runs.insert(old_start, Run { end: start, ..old });
-            }
-            if old.end > end {
-                self.runs.insert(end, old);
-            }
-        }
-        self.runs.insert(
-            start,
-            Run {
-                end,
-                origin: start,
-                source,
-            },
-        );
-    }
-}
-
 impl Store {
     /// Keeps `body` to be flushed at `position`; the file's content, ETag and time stay. Order does not matter.
     #[expect(
@@ -268,13 +226,7 @@ impl Store {
         lease: Option<&LeaseWithWrite>,
     ) -> Result<Inode> {
         let core = self.core();
-        if position.checked_add(body.length).is_none() {
-            return Err(StoreError::invalid_query(
-                "position",
-                &position.to_string(),
-                "It is out of range.",
-            ));
-        }
+        end_of(position, body.length)?;
         let (stored, length, floating) = core.prepare_waiting(body, 32)?;
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
@@ -305,7 +257,8 @@ impl Store {
     /// Makes what was appended up to `request.position` the file's content, at once.
     ///
     /// # Errors
-    /// `InvalidFlushPosition` when that leaves a gap, `InvalidFlushOperation` on what Blob wrote, conditions, leases.
+    /// `InvalidFlushPosition` when that leaves a gap or cuts off what is committed, `InvalidFlushOperation` on what
+    /// Blob wrote, conditions, leases.
     pub fn flush(
         &self,
         account: &str,
@@ -313,7 +266,42 @@ impl Store {
         path: &StorePath,
         request: &FlushRequest,
     ) -> Result<Inode> {
+        self.flush_with(account, filesystem, path, request, None)
+    }
+
+    /// Appends `body` and flushes to its end in one step: what is refused keeps nothing.
+    ///
+    /// # Errors
+    /// As [`Store::flush`].
+    pub(crate) fn append_and_flush(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        position: u64,
+        body: Body,
+        mut request: FlushRequest,
+    ) -> Result<Inode> {
+        request.position = end_of(position, body.length)?;
+        let appended = Appended {
+            position,
+            length: body.length,
+            content: Arc::new(Content::of(body.segments)),
+        };
+        let appended = Some((appended, body.floating));
+        self.flush_with(account, filesystem, path, &request, appended)
+    }
+
+    fn flush_with(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+        request: &FlushRequest,
+        appended: Option<(Appended, Floating)>,
+    ) -> Result<Inode> {
         let core = self.core();
+        let (appended, mut unadopted) = appended.unzip();
         for _ in 0..FLUSH_ATTEMPTS_MAX {
             let (node, waiting) = {
                 let view = core.read();
@@ -327,7 +315,7 @@ impl Store {
                 (node, waiting)
             };
             check_flush(core, &node.inode, request)?;
-            let content = core.flushed(&node, &waiting, request.position)?;
+            let content = core.flushed(&node, &waiting, appended.as_ref(), request.position)?;
             let length = content.length();
             let (stored, floating) = core.store_content(content, core.extents.sync)?;
             let mut txn = core.write()?;
@@ -341,6 +329,9 @@ impl Store {
             check_flush(core, &now.inode, request)?;
             self.apply_flush(&mut txn, &mut now, request, stored, length)?;
             txn.adopt(floating);
+            if let Some(floating) = unadopted.take() {
+                txn.adopt(floating);
+            }
             let batch = txn.commit()?;
             core.acknowledge(batch, false)?;
             return Ok(now.inode);
@@ -382,6 +373,13 @@ impl Store {
         }
         Ok(())
     }
+}
+
+/// Where an append ends.
+fn end_of(position: u64, length: u64) -> Result<u64> {
+    position.checked_add(length).ok_or_else(|| {
+        StoreError::invalid_query("position", &position.to_string(), "It is out of range.")
+    })
 }
 
 fn check_flush(core: &Core, inode: &Inode, request: &FlushRequest) -> Result<()> {
@@ -450,28 +448,4 @@ pub(crate) fn merge_headers(stored: &mut ContentHeaders, given: &ContentHeaders)
     merge(&mut stored.cache_control, &given.cache_control);
     // A checksum describes the content it came with, and no later one.
     stored.content_md5.clone_from(&given.content_md5);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn later_paint_covers_earlier() {
-        let mut painted = Painted::new(10);
-        painted.paint(8, 20, 1);
-        painted.paint(12, 14, 2);
-        painted.paint(0, 3, 3);
-        let runs: Vec<_> = painted
-            .runs
-            .iter()
-            .map(|(start, run)| (*start, run.end, run.source))
-            .collect();
-        assert_eq!(
-            runs,
-            [(0, 3, 3), (3, 8, 0), (8, 12, 1), (12, 14, 2), (14, 20, 1)]
-        );
-        let tail = painted.runs.get(&14).map(|run| run.origin);
-        assert_eq!(tail, Some(8));
-    }
 }

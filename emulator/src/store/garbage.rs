@@ -13,6 +13,7 @@ const STEP_ENTRIES_MAX: usize = 256;
 
 /// Works until nothing is left, or until `stop` says so. Extents that readers hold stay for a later round.
 pub(crate) fn collect(core: &Core, stop: impl Fn() -> bool) -> Result<()> {
+    while !stop() && core.unlink_due()? {}
     while !stop() && reclaim_step(core)? {}
     remove_extents(core, stop)
 }

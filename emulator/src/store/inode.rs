@@ -58,6 +58,20 @@ pub enum Origin {
     Blob,
     /// An append blob.
     AppendBlob,
+    /// A page blob.
+    PageBlob,
+}
+
+impl Origin {
+    /// The type that the Blob protocol tells.
+    #[must_use]
+    pub fn blob_type(self) -> &'static str {
+        match self {
+            Self::Dfs | Self::Blob => "BlockBlob",
+            Self::AppendBlob => "AppendBlob",
+            Self::PageBlob => "PageBlob",
+        }
+    }
 }
 
 /// The headers a client stores with a file and gets back with it.
@@ -97,8 +111,8 @@ pub struct CopyState {
     pub completed_unix_ns: i64,
 }
 
-fn is_zero(count: &u32) -> bool {
-    *count == 0
+fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
+    *count == T::default()
 }
 
 /// Attributes of a file or directory.
@@ -153,6 +167,9 @@ pub struct Inode {
     /// How many blocks were appended to an append blob.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub appended_blocks: u32,
+    /// What a client counts a page blob's changes by.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub sequence_number: u64,
 }
 
 impl Inode {

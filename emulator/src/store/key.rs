@@ -17,6 +17,7 @@ const RECLAIM: u8 = b'R';
 const SERVICE: u8 = b'A';
 const DELETED: u8 = b'Z';
 const DELETED_FILESYSTEM: u8 = b'Y';
+const EXPIRY: u8 = b'E';
 
 fn with_id(kind: u8, id: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(32);
@@ -173,4 +174,25 @@ pub(crate) fn deleted_filesystem(account: &str, name: &str, deletion: u64) -> Ve
     key.push(0);
     key.extend_from_slice(&deletion.to_be_bytes());
     key
+}
+
+/// Every file that vanishes, in the order of their times.
+pub(crate) fn expiries() -> [u8; 1] {
+    [EXPIRY]
+}
+
+/// A file that vanishes then. What was before 1970 is over by any clock.
+pub(crate) fn expiry(expires_unix_ns: i64, inode: u64) -> Vec<u8> {
+    let mut key = with_id(EXPIRY, u64::try_from(expires_unix_ns).unwrap_or(0));
+    key.extend_from_slice(&inode.to_be_bytes());
+    key
+}
+
+/// When, and which inode.
+pub(crate) fn expiry_parts(key: &[u8]) -> (i64, u64) {
+    let inode = key.get(9..).and_then(|bytes| bytes.try_into().ok());
+    (
+        i64::try_from(id_of(key)).unwrap_or(i64::MAX),
+        inode.map_or(0, u64::from_be_bytes),
+    )
 }

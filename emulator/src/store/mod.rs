@@ -11,8 +11,10 @@ pub mod condition;
 pub mod content;
 pub(crate) mod core;
 pub(crate) mod create;
+pub(crate) mod create_request;
 mod delete;
 pub mod deleted;
+mod expiry;
 pub mod extent;
 mod filesystem;
 pub mod flat;
@@ -23,6 +25,8 @@ pub(crate) mod key;
 pub mod lease;
 pub mod list;
 pub(crate) mod namespace;
+pub(crate) mod page;
+mod paint;
 pub mod path;
 pub mod rename;
 pub mod service;
@@ -38,7 +42,7 @@ use std::thread::JoinHandle;
 
 pub use authorize::Principal;
 pub use block::{BLOCKS_MAX, BlockChoice, BlockInfo, BlockList};
-pub use create::{CreateRequest, Expiry};
+pub use create_request::{BlobState, CreateRequest, Expiry};
 pub use delete::Deleted;
 pub use filesystem::FilesystemInfo;
 pub(crate) use flush::merge_headers;
@@ -54,14 +58,14 @@ use crate::account::Account;
 use crate::clock::{Clock, system_clock};
 use crate::error::{Result, StoreError};
 
-/// When a change is on the disk relative to its acknowledgement.
+/// When a change is on the disk relative to its acknowledgement. In every mode the operating system has it by then, so
+/// that a crash of the process takes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SyncMode {
     /// Before it: nothing acknowledged is lost, whatever happens to the machine.
     #[default]
     Always,
-    /// At most [`GROUP_SYNC_INTERVAL_MS`] after it: a power cut may take the
-    /// last moments, a crash of the process nothing.
+    /// At most [`GROUP_SYNC_INTERVAL_MS`] and a sync after it: a power cut may take the last moments.
     Group,
     /// When the operating system likes: a power cut may take minutes and leave the folder unusable.
     Off,

@@ -76,6 +76,13 @@ impl StorePath {
         }
     }
 
+    /// An entry of a flat filesystem by its whole name, which may be a snapshot's.
+    pub(crate) fn entry(name: &str) -> Self {
+        Self {
+            segments: vec![name.to_owned()],
+        }
+    }
+
     /// The filesystem's root.
     #[must_use]
     pub fn root() -> Self {

@@ -8,7 +8,7 @@ use crate::store::lease;
 use crate::store::namespace::{Guard, Node};
 use crate::store::path::StorePath;
 use crate::store::transaction::Transaction;
-use crate::store::{Store, key};
+use crate::store::{Store, expiry, key};
 
 /// A rename within an account.
 #[derive(Clone, Debug)]
@@ -145,6 +145,7 @@ impl Store {
         txn.remove(key::entry(source_parent, source_name));
         txn.link(parent, name, source.inode.id, source.inode.kind);
         let mut inode = source.inode;
+        expiry::note(&mut txn, &inode, parent, name);
         if let Some(properties) = &request.properties {
             inode.properties.clone_from(properties);
             txn.put_inode(Some(&source.record), &inode, source.record.content.clone())?;

@@ -108,6 +108,7 @@ impl Store {
         }
         guard.check_write(core, &node.inode, ConditionUse::Write)?;
         change(&mut node.inode)?;
+        core.note_expiry(&mut txn, record.root, path, &node.inode)?;
         if touches {
             node.inode.etag = core.next_etag();
             node.inode.modified_unix_ns = core.now_unix_ns();

@@ -185,3 +185,34 @@ fn a_ranges_checksum_is_worked_out_when_it_is_asked_for() {
     )
     .expect_error(400, "InvalidHeaderValue");
 }
+
+#[test]
+fn the_secondary_address_is_only_read() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/a", b"text");
+    let code = "InsufficientAccountPermissions";
+    // The account in the path as it was sent is what is signed, with the primary's name before it.
+    let send = |method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]| {
+        lake.signed(
+            Port::Blob,
+            method,
+            &format!("-secondary{target}"),
+            headers,
+            body,
+        )
+    };
+    let read = send("GET", "/raw/a", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"text");
+    send("HEAD", "/raw/a", &[], b"").expect(200);
+    send("GET", "/raw?restype=container&comp=list", &[], b"").expect(200);
+    let blob = [("x-ms-blob-type", "BlockBlob")];
+    send("PUT", "/raw/b", &blob, b"new").expect_error(403, code);
+    send("DELETE", "/raw/a", &[], b"").expect_error(403, code);
+    send("PUT", "/raw/d?resource=directory", &[], b"").expect_error(403, code);
+    send("PATCH", "/raw/a?action=append&position=4", &[], b"x").expect_error(403, code);
+    let stats = send("GET", "/?restype=service&comp=stats", &[], b"").expect(200);
+    assert_eq!(stats.element("Status"), "live");
+    assert!(stats.element("LastSyncTime").ends_with("GMT"));
+    let read = lake.blob("GET", "/raw/a", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"text");
+}

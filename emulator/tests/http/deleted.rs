@@ -149,3 +149,68 @@ fn service_properties_keep_what_a_document_does_not_name() {
             .expect(400);
     }
 }
+
+#[test]
+fn a_flat_accounts_blob_is_restored_with_its_snapshots() {
+    let mut options = StoreOptions::default();
+    for account in &mut options.accounts {
+        account.soft_delete_days = Some(7);
+        account.flat = true;
+    }
+    let lake = Lake::with_store(Store::open(options).unwrap());
+    lake.blob("PUT", "/raw?restype=container", &[], b"")
+        .expect(201);
+    let put = |name: &str, content: &[u8]| {
+        let block = [("x-ms-blob-type", "BlockBlob")];
+        lake.blob("PUT", &format!("/raw/{name}"), &block, content)
+            .expect(201);
+    };
+    let names = |include: &str| {
+        let list = format!("/raw?restype=container&comp=list&include={include}");
+        let answer = lake.blob("GET", &list, &[], b"").expect(200);
+        let blobs = answer.text().split("<Blob>").skip(1);
+        let told = blobs.map(|blob| {
+            let name = blob.split_once("<Name>").unwrap().1;
+            let name = name.split_once("</Name>").unwrap().0;
+            let snapshot = if blob.contains("<Snapshot>") { "@" } else { "" };
+            let deleted = if blob.contains("<Deleted>true") {
+                "-"
+            } else {
+                ""
+            };
+            assert_eq!(
+                blob.contains("<RemainingRetentionDays>"),
+                !deleted.is_empty()
+            );
+            format!("{deleted}{name}{snapshot}")
+        });
+        told.collect::<Vec<_>>().join(" ")
+    };
+    put("a", b"one");
+    put("dir/b", b"two");
+    put("z", b"three");
+    lake.blob("PUT", "/raw/dir/b?comp=snapshot", &[], b"")
+        .expect(201);
+    let include = [("x-ms-delete-snapshots", "include")];
+    let gone = lake.blob("DELETE", "/raw/dir/b", &include, b"").expect(202);
+    assert_eq!(gone.header("x-ms-delete-type-permanent"), "false");
+    lake.blob("GET", "/raw/dir/b", &[], b"").expect(404);
+    assert_eq!(names("snapshots"), "a z");
+    assert_eq!(names("deleted"), "a -dir/b z");
+    assert_eq!(names("snapshots,deleted"), "a -dir/b@ -dir/b z");
+    lake.blob("PUT", "/raw/dir/b?comp=undelete", &[], b"")
+        .expect(200);
+    let read = lake.blob("GET", "/raw/dir/b", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"two");
+    assert_eq!(names("snapshots,deleted"), "a dir/b@ dir/b z");
+    // A name in use again is not restored over.
+    lake.blob("DELETE", "/raw/a", &[], b"").expect(202);
+    put("a", b"new");
+    assert_eq!(names("deleted"), "a dir/b z");
+    lake.blob("PUT", "/raw/a?comp=undelete", &[], b"")
+        .expect(200);
+    let read = lake.blob("GET", "/raw/a", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"new");
+    lake.blob("PUT", "/raw/never?comp=undelete", &[], b"")
+        .expect_error(404, "BlobNotFound");
+}

@@ -1,5 +1,7 @@
 //! The DFS protocol: filesystems and paths.
 
+use lakestage_emulator::{Store, StoreOptions};
+
 use crate::client::{Lake, Port};
 
 #[test]
@@ -318,4 +320,108 @@ fn an_expired_file_is_gone_and_keeps_no_directory() {
     lake.dfs("GET", "/raw/kept", &[], b"").expect(200);
     lake.dfs("PUT", "/raw/dir?resource=directory", &soon, b"")
         .expect(409);
+}
+
+#[test]
+fn an_append_that_flushes_is_done_whole_or_not_at_all() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/a", b"abc");
+    let append = "/raw/a?action=append&position=3&flush=true";
+    lake.dfs("PATCH", append, &[("if-match", "\"0x1\"")], b"xyz")
+        .expect_error(412, "ConditionNotMet");
+    // What was refused does not wait for the next flush either.
+    lake.dfs("PATCH", "/raw/a?action=flush&position=6", &[], b"")
+        .expect_error(400, "InvalidFlushPosition");
+    lake.dfs(
+        "PATCH",
+        "/raw/a?action=append&position=9&flush=true",
+        &[],
+        b"gap",
+    )
+    .expect_error(400, "InvalidFlushPosition");
+    let done = lake.dfs("PATCH", append, &[], b"def").expect(202);
+    assert_ne!(done.header("etag"), "");
+    let read = lake.dfs("GET", "/raw/a", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"abcdef");
+    // It takes what waits before it along.
+    lake.dfs("PATCH", "/raw/a?action=append&position=6", &[], b"ghi")
+        .expect(202);
+    let long = vec![b'z'; 300_000];
+    lake.dfs(
+        "PATCH",
+        "/raw/a?action=append&position=9&flush=true",
+        &[],
+        &long,
+    )
+    .expect(202);
+    let read = lake.dfs("GET", "/raw/a", &[], b"").expect(200);
+    assert_eq!(read.body, [b"abcdefghi".to_vec(), long].concat());
+}
+
+#[test]
+fn a_flush_does_not_cut_off_what_is_committed() {
+    let lake = Lake::with_raw();
+    lake.file("/raw/a", b"abcdef");
+    lake.dfs("PATCH", "/raw/a?action=flush&position=3", &[], b"")
+        .expect_error(400, "InvalidFlushPosition");
+    lake.dfs("PATCH", "/raw/a?action=append&position=0", &[], b"ABC")
+        .expect(202);
+    lake.dfs("PATCH", "/raw/a?action=flush&position=3", &[], b"")
+        .expect_error(400, "InvalidFlushPosition");
+    lake.dfs("PATCH", "/raw/a?action=flush&position=6", &[], b"")
+        .expect(200);
+    let read = lake.dfs("GET", "/raw/a", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"ABCdef");
+}
+
+#[test]
+fn an_expired_files_bytes_go_by_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = StoreOptions {
+        folder: Some(folder.path().to_owned()),
+        ..StoreOptions::default()
+    };
+    let lake = Lake::with_store(Store::open(options).unwrap());
+    lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
+        .expect(201);
+    let extents = || folder.path().join("extents").read_dir().unwrap().count();
+    let expire = |path: &str, ms: &str| {
+        let expiry = [
+            ("x-ms-expiry-option", "RelativeToNow"),
+            ("x-ms-expiry-time", ms),
+        ];
+        lake.blob("PUT", &format!("{path}?comp=expiry"), &expiry, b"")
+            .expect(200);
+    };
+    let content = vec![b'x'; 100_000];
+    for name in ["d/plain", "d/file", "d/dir/file", "d/kept", "d/later"] {
+        lake.file(&format!("/raw/{name}"), &content);
+    }
+    expire("/raw/d/plain", "1");
+    expire("/raw/d/file", "400");
+    expire("/raw/d/dir/file", "400");
+    expire("/raw/d/kept", "1000000");
+    // Later wins over sooner.
+    expire("/raw/d/later", "300");
+    expire("/raw/d/later", "1000000");
+    for (from, to) in [("d/file", "d/renamed"), ("d/dir", "d/other")] {
+        let source = [("x-ms-rename-source", format!("/raw/{from}"))];
+        let source = [(source[0].0, source[0].1.as_str())];
+        lake.dfs("PUT", &format!("/raw/{to}"), &source, b"")
+            .expect(201);
+    }
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while extents() > 2 && std::time::Instant::now() < end {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    assert_eq!(extents(), 2);
+    for (name, status) in [
+        ("kept", 200),
+        ("later", 200),
+        ("renamed", 404),
+        ("other/file", 404),
+    ] {
+        lake.dfs("HEAD", &format!("/raw/d/{name}"), &[], b"")
+            .expect(status);
+    }
 }

@@ -130,3 +130,35 @@ fn a_snapshot_keeps_what_a_blob_was() {
     lake.blob("PUT", "/raw/dir/blob?comp=snapshot", &[], b"")
         .expect(404);
 }
+
+#[test]
+fn a_container_gets_another_name() {
+    let lake = Lake::flat();
+    put(&lake, "a", b"one");
+    let lease = [
+        ("x-ms-lease-action", "acquire"),
+        ("x-ms-lease-duration", "-1"),
+    ];
+    let held = lake
+        .blob("PUT", "/raw?restype=container&comp=lease", &lease, b"")
+        .expect(201);
+    let id = held.header("x-ms-lease-id").to_owned();
+    let rename = |target: &str, more: &[(&str, &str)]| {
+        let mut headers = vec![("x-ms-source-container-name", "raw")];
+        headers.extend(more);
+        let target = format!("/{target}?restype=container&comp=rename");
+        lake.blob("PUT", &target, &headers, b"")
+    };
+    rename("new", &[]).expect_error(412, "LeaseIdMissing");
+    let own = ("x-ms-source-lease-id", id.as_str());
+    rename("new", &[("x-ms-source-lease-id", "none")]).expect_error(400, "InvalidHeaderValue");
+    rename("raw", &[own]).expect_error(409, "ContainerAlreadyExists");
+    rename("new", &[own]).expect(200);
+    let told = lake
+        .blob("GET", "/new?restype=container", &[], b"")
+        .expect(200);
+    assert_eq!(told.header("x-ms-lease-state"), "available");
+    let read = lake.blob("GET", "/new/a", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"one");
+    rename("newer", &[]).expect_error(404, "ContainerNotFound");
+}

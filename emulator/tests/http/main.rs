@@ -11,5 +11,8 @@ mod dfs;
 mod flat;
 mod listing;
 mod model;
+mod pages;
 mod reference;
+mod sources;
 mod structured;
+mod wire;

@@ -42,7 +42,8 @@ pub(crate) fn check(store: &Store, request: &Request) -> Result<Permission> {
         ));
     };
     match request.header("authorization")? {
-        Some(given) => shared_key::check(account, request, given).map(|()| Permission::All),
+        Some(given) => shared_key::check(account, request, given, store.now_unix_ns())
+            .map(|()| Permission::All),
         None if request.query.has("sig") => {
             sas::check(store, account, request).map(|()| Permission::Granted)
         }

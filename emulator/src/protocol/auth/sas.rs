@@ -34,7 +34,9 @@ pub(super) fn check(store: &Store, account: &Account, request: &Request) -> Resu
     {
         return Err(refused(texts.first().map_or("", String::as_str)));
     }
-    check_time(&value("st"), &value("se"), policy.as_ref())?;
+    let now = jiff::Timestamp::from_nanosecond(i128::from(store.now_unix_ns()))
+        .map_err(|e| StoreError::corrupt("the clock", e.to_string()))?;
+    check_time(&value("st"), &value("se"), policy.as_ref(), now)?;
     check_origin(request, &value("sip"), &value("spr"))?;
     let mut permissions = value("sp");
     if let Some(from_policy) = policy.and_then(|policy| policy.permissions) {
@@ -110,7 +112,12 @@ pub(in crate::protocol) fn instant(text: &str) -> Option<jiff::Timestamp> {
     longer.parse().ok()
 }
 
-fn check_time(start: &str, expiry: &str, policy: Option<&AccessPolicy>) -> Result<()> {
+fn check_time(
+    start: &str,
+    expiry: &str,
+    policy: Option<&AccessPolicy>,
+    now: jiff::Timestamp,
+) -> Result<()> {
     let wrong = |detail: &str| {
         StoreError::code(ErrorCode::AuthenticationFailed)
             .element("AuthenticationErrorDetail", detail)
@@ -121,7 +128,7 @@ fn check_time(start: &str, expiry: &str, policy: Option<&AccessPolicy>) -> Resul
     };
     let start = from_policy(start, policy.and_then(|policy| policy.start.as_ref()));
     let expiry = from_policy(expiry, policy.and_then(|policy| policy.expiry.as_ref()));
-    let now = jiff::Timestamp::now();
+
     if !start.is_empty()
         && instant(&start).ok_or_else(|| wrong("The start time is not a time."))? > now
     {

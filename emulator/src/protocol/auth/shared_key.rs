@@ -1,6 +1,7 @@
 //! `Authorization: SharedKey <account>:<signature>`.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, UNIX_EPOCH};
 
 use http::HeaderMap;
 
@@ -26,7 +27,13 @@ const STANDARD_HEADERS: [&str; 11] = [
     "range",
 ];
 
-pub(super) fn check(account: &Account, request: &Request, given: &str) -> Result<()> {
+/// Checks the signature, and that the request is not older than a request may be at `now_unix_ns`.
+pub(super) fn check(
+    account: &Account,
+    request: &Request,
+    given: &str,
+    now_unix_ns: i64,
+) -> Result<()> {
     let Some((scheme, rest)) = given.split_once(' ') else {
         return Err(ErrorCode::InvalidAuthenticationInfo.into());
     };
@@ -50,17 +57,17 @@ pub(super) fn check(account: &Account, request: &Request, given: &str) -> Result
     if !texts.iter().any(|text| is_signed(account, text, signature)) {
         return Err(refused(texts.first().map_or("", String::as_str)));
     }
-    check_clock(request)
+    check_clock(request, now_unix_ns)
 }
 
-fn check_clock(request: &Request) -> Result<()> {
+fn check_clock(request: &Request, now_unix_ns: i64) -> Result<()> {
     let Some(text) = request.header("x-ms-date")?.or(request.header("date")?) else {
         return Err(StoreError::missing_header("x-ms-date"));
     };
     let Ok(date) = httpdate::parse_http_date(text) else {
         return Err(StoreError::invalid_header("x-ms-date", text));
     };
-    let now = std::time::SystemTime::now();
+    let now = UNIX_EPOCH + Duration::from_nanos(u64::try_from(now_unix_ns).unwrap_or(0));
     let skew = now
         .duration_since(date)
         .or_else(|_| date.duration_since(now))
@@ -232,7 +239,7 @@ mod tests {
         let mut request = recorded(line);
         let given = request.header("authorization").unwrap().unwrap().to_owned();
         request.raw_path.push('x');
-        let error = check(&Account::well_known(), &request, &given).unwrap_err();
+        let error = check(&Account::well_known(), &request, &given, 0).unwrap_err();
         assert!(error.is(ErrorCode::AuthenticationFailed));
         let StoreError::Service(service) = error else {
             panic!("no refusal")

@@ -1,6 +1,7 @@
 //! Deleting a blob, and changing what is known about it.
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::blob::{page, snapshot};
 use crate::protocol::common::{
     Call, content_headers, guard, http_date, lease_action, lease_status, metadata,
 };
@@ -57,6 +58,9 @@ pub(super) fn set_metadata(call: &mut Call<'_>) -> Result<Reply> {
 }
 
 pub(super) fn set_headers(call: &mut Call<'_>) -> Result<Reply> {
+    if page::is_about_pages(call.request) {
+        return page::set_properties(call);
+    }
     let headers = content_headers(call.request, "x-ms-blob-")?;
     let inode = change(call, true, |inode| {
         inode.headers = headers;
@@ -106,14 +110,9 @@ pub(super) fn set_tier(call: &mut Call<'_>) -> Result<Reply> {
 
 /// Closes an append blob for good.
 pub(super) fn seal(call: &mut Call<'_>) -> Result<Reply> {
-    let name = "x-ms-blob-condition-appendpos";
-    let expected = match call.request.header(name)? {
-        None => None,
-        Some(text) => Some(
-            text.parse::<u64>()
-                .map_err(|_| StoreError::invalid_header(name, text))?,
-        ),
-    };
+    let expected = call
+        .request
+        .header_number("x-ms-blob-condition-appendpos")?;
     let inode = change(call, true, |inode| {
         if inode.origin != Origin::AppendBlob {
             return Err(ErrorCode::InvalidBlobType.into());
@@ -149,7 +148,7 @@ pub(super) fn set_expiry(call: &mut Call<'_>) -> Result<Reply> {
 pub(super) fn undelete(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     if request.is_flat {
-        return Err(super::not_done("undelete"));
+        return snapshot::undelete(call);
     }
     let name = "x-ms-undelete-source";
     let (path, deletion) = match request.header(name)? {

@@ -4,9 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::blob::source;
 use crate::protocol::blob::upload::create_request;
 use crate::protocol::blob::xml::{XmlText, elements};
-use crate::protocol::checksums::{Answered, crc64_of};
+use crate::protocol::checksums::crc64_of;
 use crate::protocol::common::{Call, guard};
 use crate::protocol::reply::Reply;
 use crate::store::inode::Origin;
@@ -24,17 +25,11 @@ fn block_id(text: &str) -> Result<Vec<u8>> {
 pub(super) fn put(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     let id = block_id(request.required_query("blockid")?)?;
-    if request.header("x-ms-copy-source")?.is_some() {
-        return Err(StoreError::with_message(
-            ErrorCode::NotImplemented,
-            "The emulator does not have Put Block From URL.",
-        ));
-    }
-    if request.content_length() == Some(0) {
+    if request.content_length() == Some(0) && !source::is_named(request) {
         return Err(StoreError::invalid_header("Content-Length", "0"));
     }
     let path = request.store_path()?;
-    let (body, sums) = call.store_body(Answered::Crc64)?;
+    let (body, sums) = source::body(call)?;
     call.store.stage_block(
         &request.account,
         &request.filesystem,

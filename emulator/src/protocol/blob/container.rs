@@ -6,7 +6,9 @@ use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::auth::instant;
 use crate::protocol::blob::xml::{XmlText, elements};
 use crate::protocol::blob::{batch, list, not_done};
-use crate::protocol::common::{Call, conditions, guard, lease_action, lease_status, metadata};
+use crate::protocol::common::{
+    Call, checked_id, conditions, guard, lease_action, lease_status, metadata,
+};
 use crate::protocol::reply::Reply;
 use crate::store::inode::{AccessPolicy, Filesystem};
 
@@ -25,6 +27,7 @@ pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply>
         (&Method::PUT, Some("acl")) => set_acl(call),
         (&Method::GET, Some("list")) => list::blobs(call),
         (&Method::PUT, Some("undelete")) => undelete(call),
+        (&Method::PUT, Some("rename")) => rename(call),
         (&Method::POST, Some("batch")) => batch::submit(call),
         (_, Some(comp)) => Err(not_done(comp)),
         _ => Err(ErrorCode::UnsupportedHttpVerb.into()),
@@ -103,6 +106,24 @@ fn set_metadata(call: &mut Call<'_>) -> Result<Reply> {
         &guard(request)?,
     )?;
     Ok(Reply::new(200).version(record.etag, record.modified_unix_ns))
+}
+
+/// Rename Container, which the service had for accounts without a hierarchical namespace.
+fn rename(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    if !request.is_flat {
+        return Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());
+    }
+    let source = request.required_header("x-ms-source-container-name")?;
+    let name = "x-ms-source-lease-id";
+    let lease_id = match request.header(name)? {
+        None => None,
+        Some(id) => Some(checked_id(name, id)?),
+    };
+    let lease_id = lease_id.as_deref();
+    call.store
+        .rename_filesystem(&request.account, source, &request.filesystem, lease_id)?;
+    Ok(Reply::new(200))
 }
 
 fn lease(call: &mut Call<'_>) -> Result<Reply> {

@@ -2,7 +2,7 @@
 
 use crate::error::Result;
 use crate::protocol::blob::list;
-use crate::protocol::common::Call;
+use crate::protocol::common::{Call, http_date};
 use crate::protocol::reply::Reply;
 use crate::store::flat::{FlatEntry, FlatListRequest};
 
@@ -21,6 +21,7 @@ pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
             delimiter: query("delimiter"),
             from: call.continuation("marker")?.or(start),
             snapshots: list::includes(request, "snapshots"),
+            deleted: list::includes(request, "deleted"),
             entries_max: list::entries_max(request)?,
         },
     )?;
@@ -37,14 +38,22 @@ pub(super) fn blobs(call: &Call<'_>) -> Result<Reply> {
                 name,
                 snapshot,
                 inode,
+                deleted,
             } => {
                 xml.open("Blob");
                 list::name(&mut xml, name);
+                if deleted.is_some() {
+                    xml.text("Deleted", "true");
+                }
                 if let Some(time) = snapshot {
                     xml.text("Snapshot", time);
                 }
                 xml.open("Properties");
                 list::properties(&mut xml, inode, true, now);
+                if let Some((deleted_unix_ns, days_left)) = deleted {
+                    xml.text("DeletedTime", &http_date(*deleted_unix_ns))
+                        .text("RemainingRetentionDays", &days_left.to_string());
+                }
                 xml.close("Properties");
                 if list::includes(request, "metadata") {
                     list::metadata(&mut xml, &inode.properties, false);

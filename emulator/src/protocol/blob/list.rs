@@ -383,14 +383,11 @@ pub(super) fn properties(xml: &mut XmlText, inode: &Inode, is_flat: bool, now_un
     ] {
         xml.text(name, value.as_deref().unwrap_or(""));
     }
-    xml.text(
-        "BlobType",
-        if inode.origin == Origin::AppendBlob {
-            "AppendBlob"
-        } else {
-            "BlockBlob"
-        },
-    );
+    xml.text("BlobType", inode.origin.blob_type());
+    if inode.origin == Origin::PageBlob {
+        let number = inode.sequence_number.to_string();
+        xml.text("x-ms-blob-sequence-number", &number);
+    }
     xml.text("AccessTier", inode.tier.as_deref().unwrap_or("Hot"));
     match inode.tier_changed_unix_ns {
         None if inode.tier.is_none() => {

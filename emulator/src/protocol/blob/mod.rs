@@ -7,9 +7,11 @@ mod container;
 mod copy;
 mod flat;
 mod list;
+mod page;
 mod properties;
 mod service;
 mod snapshot;
+mod source;
 mod tags;
 mod upload;
 mod xml;
@@ -64,6 +66,11 @@ fn path(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
         (&Method::PUT, Some("block")) => block::put(call),
         (&Method::PUT, Some("blocklist")) => block::put_list(call),
         (&Method::GET, Some("blocklist")) => block::get_list(call),
+        (_, Some("page" | "pagelist")) if !request.is_flat => {
+            Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into())
+        }
+        (&Method::PUT, Some("page")) => page::put(call),
+        (&Method::GET, Some("pagelist")) => page::ranges(call),
         (&Method::PUT, Some("appendblock")) => upload::append_block(call),
         (&Method::GET | &Method::HEAD, Some("metadata")) => read::head(call),
         (&Method::PUT, Some("metadata")) => attributes::set_metadata(call),

@@ -5,7 +5,7 @@ use http::Method;
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::blob::xml::XmlText;
 use crate::protocol::blob::{batch, list, not_done, properties};
-use crate::protocol::common::Call;
+use crate::protocol::common::{Call, http_date};
 use crate::protocol::reply::Reply;
 
 pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
@@ -17,12 +17,15 @@ pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply>
         (&Method::GET, Some("list")) => list::containers(call),
         (&Method::GET, Some("properties")) => properties::get(call),
         (&Method::PUT, Some("properties")) => properties::set(call),
-        (&Method::GET, Some("stats")) => Ok(stats()),
+        (&Method::GET, Some("stats")) => Ok(stats(call.store.now_unix_ns())),
         (&Method::POST, Some("batch")) => batch::submit(call),
-        (&Method::POST, Some("userdelegationkey")) => Err(StoreError::with_message(
-            ErrorCode::AuthorizationFailure,
-            "User delegation keys are given to bearer tokens, which the emulator does not take; sign with the account's key.",
-        )),
+        // Only a bearer token gets one, and the emulator takes none.
+        (&Method::POST, Some("userdelegationkey")) => {
+            Err(StoreError::code(ErrorCode::AuthenticationFailed).element(
+                "AuthenticationErrorDetail",
+                "Only authentication scheme Bearer is supported",
+            ))
+        }
         (_, Some(comp)) => Err(not_done(comp)),
         _ => Err(ErrorCode::InvalidUri.into()),
     }
@@ -36,12 +39,13 @@ pub(super) fn account_information(is_flat: bool) -> Reply {
         .with("x-ms-is-hns-enabled", (!is_flat).to_string())
 }
 
-fn stats() -> Reply {
+/// Get Blob Service Stats. The copy is the account itself, so it is up to date by now.
+fn stats(now_unix_ns: i64) -> Reply {
     let mut xml = XmlText::default();
     xml.open("StorageServiceStats")
         .open("GeoReplication")
-        .text("Status", "unavailable")
-        .text("LastSyncTime", "");
+        .text("Status", "live")
+        .text("LastSyncTime", &http_date(now_unix_ns));
     xml.close("GeoReplication").close("StorageServiceStats");
     Reply::new(200).xml(&xml.finish())
 }

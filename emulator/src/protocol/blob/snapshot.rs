@@ -33,12 +33,22 @@ pub(super) fn delete(call: &mut Call<'_>) -> Result<Reply> {
         Some("only") => WithSnapshots::Only,
         Some(other) => return Err(StoreError::invalid_header(name, other)),
     };
-    call.store.delete_with_snapshots(
+    let is_kept = call.store.delete_with_snapshots(
         &request.account,
         &request.filesystem,
         &request.path_or_snapshot()?,
         with,
         &guard(request)?,
     )?;
-    Ok(Reply::new(202).deletion(None))
+    let is_permanent = (!is_kept).to_string();
+    Ok(Reply::new(202).with("x-ms-delete-type-permanent", is_permanent))
+}
+
+/// Undelete Blob: the blob and its snapshots, as they were.
+pub(super) fn undelete(call: &mut Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let path = request.store_path()?;
+    call.store
+        .undelete_flat(&request.account, &request.filesystem, &path)?;
+    Ok(Reply::new(200))
 }

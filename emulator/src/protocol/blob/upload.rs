@@ -1,11 +1,11 @@
 //! Put Blob and Append Block.
 
 use crate::error::{ErrorCode, Result, StoreError};
-use crate::protocol::blob::tags;
+use crate::protocol::blob::{page, source, tags};
 use crate::protocol::checksums::Answered;
 use crate::protocol::common::{Call, content_headers, guard, metadata};
 use crate::protocol::reply::Reply;
-use crate::store::create::CreateRequest;
+use crate::store::CreateRequest;
 use crate::store::inode::{NodeKind, Origin};
 
 /// Metadata that makes an empty blob a directory.
@@ -29,12 +29,7 @@ pub(super) fn put_blob(call: &mut Call<'_>) -> Result<Reply> {
     let origin = match request.required_header(name)? {
         "BlockBlob" => Origin::Blob,
         "AppendBlob" => Origin::AppendBlob,
-        "PageBlob" if request.is_flat => {
-            return Err(StoreError::with_message(
-                ErrorCode::NotImplemented,
-                "The emulator does not have page blobs.",
-            ));
-        }
+        "PageBlob" if request.is_flat => return page::create(call),
         "PageBlob" => {
             return Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());
         }
@@ -79,20 +74,11 @@ pub(super) fn put_blob(call: &mut Call<'_>) -> Result<Reply> {
 pub(super) fn append_block(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     let path = request.store_path()?;
-    let expected = match request.header("x-ms-blob-condition-appendpos")? {
-        Some(text) => Some(
-            text.parse::<u64>()
-                .map_err(|_| StoreError::invalid_header("x-ms-blob-condition-appendpos", text))?,
-        ),
-        None => None,
-    };
-    let size_max = match request.header("x-ms-blob-condition-maxsize")? {
-        Some(text) => text
-            .parse::<u64>()
-            .map_err(|_| StoreError::invalid_header("x-ms-blob-condition-maxsize", text))?,
-        None => u64::MAX,
-    };
-    let (body, sums) = call.store_body(Answered::Crc64)?;
+    let expected = request.header_number("x-ms-blob-condition-appendpos")?;
+    let size_max = request
+        .header_number("x-ms-blob-condition-maxsize")?
+        .unwrap_or(u64::MAX);
+    let (body, sums) = source::body(call)?;
     let (inode, position) = call.store.append_block(
         &request.account,
         &request.filesystem,

@@ -8,11 +8,11 @@ use crate::protocol::common::{
 use crate::protocol::reply::Reply;
 use crate::protocol::request::{Request, decode};
 use crate::store::acl::{parse_acl, parse_permissions, parse_umask};
-use crate::store::create::{CreateRequest, Expiry};
 use crate::store::flat::WithSnapshots;
 use crate::store::inode::{ContentHeaders, NodeKind, Origin, Properties};
 use crate::store::path::StorePath;
 use crate::store::rename::RenameRequest;
+use crate::store::{CreateRequest, Expiry};
 
 const NS_PER_S: i64 = 1_000_000_000;
 const CONTENT_PREFIX: &str = "x-ms-";

@@ -50,33 +50,25 @@ pub(super) fn append(call: &mut Call<'_>) -> Result<Reply> {
     let guard = guard(request)?;
     let path = request.store_path()?;
     let (body, sums) = call.store_body(Answered::Sent)?;
-    let end = position.saturating_add(body.length);
-    let before = if flushes { None } else { lease.as_ref() };
-    call.store.append(
-        &request.account,
-        &request.filesystem,
-        &path,
-        position,
-        body,
-        &guard,
-        before,
-    )?;
     let mut reply = sums.answer(Reply::new(202).with("x-ms-request-server-encrypted", "true"));
     if lease == Some(LeaseWithWrite::AutoRenew) {
         reply.set("x-ms-lease-renewed", "true");
     }
+    let (account, filesystem) = (&request.account, &request.filesystem);
     if flushes {
         let flush = FlushRequest {
-            position: end,
             guard,
             lease,
             ..FlushRequest::default()
         };
         let inode = call
             .store
-            .flush(&request.account, &request.filesystem, &path, &flush)?;
-        reply = reply.version_of(&inode);
+            .append_and_flush(account, filesystem, &path, position, body, flush)?;
+        return Ok(reply.version_of(&inode));
     }
+    let lease = lease.as_ref();
+    call.store
+        .append(account, filesystem, &path, position, body, &guard, lease)?;
     Ok(reply)
 }
 

@@ -1,0 +1,141 @@
+//! Sources that a request names by URL instead of sending a body, within the server.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::checksums::{Answered, Sums};
+use crate::protocol::common::{Call, conditions};
+use crate::protocol::query::Query;
+use crate::protocol::request::{Request, decode};
+use crate::store::condition::ConditionUse;
+use crate::store::content::ContentReader;
+use crate::store::extent::Body;
+use crate::store::path::StorePath;
+
+/// Read from a source at once.
+const READ_BYTES: u64 = 256 * 1024;
+
+/// The container and path that a URL of this server names.
+pub(super) fn place(request: &Request, url: &str) -> Result<(String, StorePath)> {
+    let elsewhere = || {
+        StoreError::with_message(
+            ErrorCode::CannotVerifyCopySource,
+            format!(
+                "The emulator copies only within the account {}; {url} is not in it.",
+                request.account
+            ),
+        )
+    };
+    let rest = url
+        .split_once("://")
+        .map(|(_, rest)| rest)
+        .ok_or_else(elsewhere)?;
+    let (host, path) = rest.split_once('/').ok_or_else(elsewhere)?;
+    let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let in_path = path
+        .split_once('/')
+        .filter(|(first, _)| *first == request.account);
+    let within = match in_path {
+        Some((_, within)) => within,
+        None if host.starts_with(&format!("{}.", request.account)) => path,
+        None => return Err(elsewhere()),
+    };
+    let (container, path) = within.split_once('/').ok_or_else(elsewhere)?;
+    let path = request.path_of(&decode(path))?;
+    let path = match Query::parse(query).get("snapshot") {
+        Some(time) => request.snapshot_of(&path, time)?,
+        None => path,
+    };
+    Ok((decode(container), path))
+}
+
+/// Whether the request names a source.
+pub(super) fn is_named(request: &Request) -> bool {
+    request.headers.contains_key("x-ms-copy-source")
+}
+
+/// `x-ms-seal-blob`: whether the copy of an append blob is closed, as that of a closed one is anyway.
+pub(super) fn seals(request: &Request) -> Result<bool> {
+    let name = "x-ms-seal-blob";
+    match request.header(name)? {
+        None | Some("false") => Ok(false),
+        Some("true") => Ok(true),
+        Some(other) => Err(StoreError::invalid_header(name, other)),
+    }
+}
+
+/// The range of the source that is wanted, as offset and length.
+fn range(request: &Request, length: u64) -> Result<(u64, u64)> {
+    let name = "x-ms-source-range";
+    let Some(text) = request.header(name)? else {
+        return Ok((0, length));
+    };
+    let wrong = || StoreError::invalid_header(name, text);
+    let (first, last) = text
+        .strip_prefix("bytes=")
+        .and_then(|range| range.split_once('-'))
+        .ok_or_else(wrong)?;
+    let first: u64 = first.parse().map_err(|_| wrong())?;
+    let last: u64 = match last {
+        "" => length.saturating_sub(1),
+        last => last.parse().map_err(|_| wrong())?,
+    };
+    if last < first {
+        return Err(wrong());
+    }
+    if first >= length {
+        return Err(ErrorCode::InvalidRange.into());
+    }
+    Ok((first, last.min(length - 1) - first + 1))
+}
+
+/// The reader of the source, at which its conditions hold, and the range that is wanted of it.
+fn open(call: &Call<'_>, url: &str) -> Result<(ContentReader, u64, u64)> {
+    let request = call.request;
+    let (container, path) = place(request, url)?;
+    let opened = call
+        .store
+        .open_node(&request.principal, &request.account, &container, &path);
+    let (node, reader) = opened.map_err(|error| {
+        match error.is(ErrorCode::PathNotFound) || error.is(ErrorCode::FilesystemNotFound) {
+            true => ErrorCode::CannotVerifyCopySource.into(),
+            false => error,
+        }
+    })?;
+    conditions(request, "x-ms-source-")?.check(Some(node.inode.version()), ConditionUse::Source)?;
+    if node.inode.is_directory() {
+        return Err(ErrorCode::ResourceTypeMismatch.into());
+    }
+    let (offset, length) = range(request, node.inode.length)?;
+    Ok((reader, offset, length))
+}
+
+/// The body of a block or of pages: what the request sent, or what its source has.
+pub(super) fn body(call: &mut Call<'_>) -> Result<(Body, Sums)> {
+    let request = call.request;
+    let Some(url) = request.header("x-ms-copy-source")? else {
+        return call.store_body(Answered::Crc64);
+    };
+    if request.content_length().is_some_and(|length| length > 0) {
+        return Err(ErrorCode::ContentLengthMustBeZero.into());
+    }
+    let (mut reader, offset, length) = open(call, url)?;
+    let md5 = request.header("x-ms-source-content-md5")?;
+    if md5.is_some_and(|text| STANDARD.decode(text).map_or(0, |bytes| bytes.len()) != 16) {
+        return Err(ErrorCode::InvalidMd5.into());
+    }
+    let mut sums = crate::protocol::checksums::Checksums::expecting(
+        md5,
+        request.header("x-ms-source-content-crc64")?,
+    );
+    let mut writer = call.store.body_writer();
+    let end = offset + length;
+    for from in (offset..end).step_by(READ_BYTES as usize) {
+        let bytes = reader.read_range(from, READ_BYTES.min(end - from))?;
+        sums.see(&bytes);
+        writer.push(&bytes)?;
+    }
+    let sums = sums.check()?;
+    Ok((writer.finish()?, sums))
+}

@@ -1,0 +1,153 @@
+//! Writing from a URL of the same server instead of a body.
+
+use crate::client::{Answer, Lake, Port};
+
+const MD5_OF_BCD: &str = "1LfChIgsqeIIu2Xoq9X0yA==";
+
+fn url(lake: &Lake, path: &str) -> String {
+    format!("http://{}/devstoreaccount1{path}", lake.address(Port::Blob))
+}
+
+fn lake() -> Lake {
+    let lake = Lake::flat();
+    lake.blob(
+        "PUT",
+        "/raw/source",
+        &[("x-ms-blob-type", "BlockBlob")],
+        b"abcdef",
+    )
+    .expect(201);
+    lake
+}
+
+fn put_from(lake: &Lake, target: &str, source: &str, more: &[(&str, &str)]) -> Answer {
+    let source = url(lake, source);
+    let mut headers = vec![("x-ms-copy-source", source.as_str())];
+    headers.extend(more);
+    lake.blob("PUT", target, &headers, b"")
+}
+
+#[test]
+fn blocks_pages_and_appended_blocks_may_come_from_a_url() {
+    let lake = lake();
+    let block = "/raw/blocks?comp=block&blockid=YQ==";
+    let range = ("x-ms-source-range", "bytes=1-3");
+    put_from(&lake, block, "/raw/source", &[range]).expect(201);
+    let list = b"<BlockList><Latest>YQ==</Latest></BlockList>";
+    lake.blob("PUT", "/raw/blocks?comp=blocklist", &[], list)
+        .expect(201);
+    let read = |path: &str| lake.blob("GET", path, &[], b"").expect(200).body;
+    assert_eq!(&*read("/raw/blocks"), b"bcd");
+    lake.blob("PUT", "/raw/log", &[("x-ms-blob-type", "AppendBlob")], b"")
+        .expect(201);
+    for more in [&[range][..], &[]] {
+        put_from(&lake, "/raw/log?comp=appendblock", "/raw/source", more).expect(201);
+    }
+    assert_eq!(&*read("/raw/log"), b"bcdabcdef");
+    let long = vec![b'p'; 1024];
+    lake.blob(
+        "PUT",
+        "/raw/long",
+        &[("x-ms-blob-type", "BlockBlob")],
+        &long,
+    )
+    .expect(201);
+    let pages = [
+        ("x-ms-blob-type", "PageBlob"),
+        ("x-ms-blob-content-length", "1024"),
+    ];
+    lake.blob("PUT", "/raw/pages", &pages, b"").expect(201);
+    let write = [
+        ("x-ms-page-write", "update"),
+        ("x-ms-range", "bytes=512-1023"),
+        ("x-ms-source-range", "bytes=0-511"),
+    ];
+    put_from(&lake, "/raw/pages?comp=page", "/raw/long", &write).expect(201);
+    assert_eq!(read("/raw/pages"), [vec![0; 512], vec![b'p'; 512]].concat());
+}
+
+#[test]
+fn a_source_has_conditions_a_checksum_and_must_be_there() {
+    let lake = lake();
+    let block = "/raw/blocks?comp=block&blockid=YQ==";
+    let range = ("x-ms-source-range", "bytes=1-3");
+    let put = |source: &str, more: &[(&str, &str)]| put_from(&lake, block, source, more);
+    put("/raw/none", &[]).expect_error(404, "CannotVerifyCopySource");
+    put("/none/source", &[]).expect_error(404, "CannotVerifyCopySource");
+    put("/raw/source", &[("x-ms-source-if-match", "\"0x1\"")])
+        .expect_error(412, "SourceConditionNotMet");
+    put("/raw/source", &[("x-ms-source-range", "bytes=6-9")]).expect_error(416, "InvalidRange");
+    let md5 = ("x-ms-source-content-md5", MD5_OF_BCD);
+    put("/raw/source", &[md5]).expect_error(400, "Md5Mismatch");
+    let told = put("/raw/source", &[md5, range]).expect(201);
+    assert_eq!(told.header("content-md5"), MD5_OF_BCD);
+    let crc64 = put("/raw/source", &[range]).expect(201);
+    assert_ne!(crc64.header("x-ms-content-crc64"), "");
+    let list = b"<BlockList><Uncommitted>YQ==</Uncommitted></BlockList>";
+    lake.blob("PUT", "/raw/blocks?comp=blocklist", &[], list)
+        .expect(201);
+    let read = lake.blob("GET", "/raw/blocks", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"bcd");
+}
+
+#[test]
+fn a_copy_is_of_its_sources_type_and_as_closed() {
+    let lake = lake();
+    lake.blob("PUT", "/raw/log", &[("x-ms-blob-type", "AppendBlob")], b"")
+        .expect(201);
+    lake.blob("PUT", "/raw/log?comp=appendblock", &[], b"one")
+        .expect(201);
+    put_from(&lake, "/raw/open", "/raw/log", &[]).expect(202);
+    lake.blob("PUT", "/raw/open?comp=appendblock", &[], b"two")
+        .expect(201);
+    put_from(
+        &lake,
+        "/raw/sealed",
+        "/raw/log",
+        &[("x-ms-seal-blob", "true")],
+    )
+    .expect(202);
+    put_from(&lake, "/raw/again", "/raw/sealed", &[]).expect(202);
+    let head = lake.blob("HEAD", "/raw/again", &[], b"").expect(200);
+    assert_eq!(
+        (
+            head.header("x-ms-blob-type"),
+            head.header("x-ms-blob-sealed"),
+            head.header("x-ms-blob-committed-block-count")
+        ),
+        ("AppendBlob", "true", "1")
+    );
+    lake.blob("PUT", "/raw/again?comp=appendblock", &[], b"two")
+        .expect_error(409, "BlobIsSealed");
+    put_from(&lake, "/raw/open", "/raw/source", &[]).expect_error(409, "InvalidBlobType");
+    // Put Blob From URL makes a block blob of anything.
+    let put = [("x-ms-blob-type", "BlockBlob")];
+    put_from(&lake, "/raw/plain", "/raw/log", &put).expect(201);
+    let head = lake.blob("HEAD", "/raw/plain", &[], b"").expect(200);
+    assert_eq!(head.header("x-ms-blob-type"), "BlockBlob");
+}
+
+#[test]
+fn a_snapshot_may_be_a_source() {
+    let lake = lake();
+    let taken = lake
+        .blob("PUT", "/raw/source?comp=snapshot", &[], b"")
+        .expect(201);
+    let time = taken.header("x-ms-snapshot").to_owned();
+    lake.blob(
+        "PUT",
+        "/raw/source",
+        &[("x-ms-blob-type", "BlockBlob")],
+        b"new",
+    )
+    .expect(201);
+    put_from(
+        &lake,
+        "/raw/old",
+        &format!("/raw/source?snapshot={time}"),
+        &[],
+    )
+    .expect(202);
+    let read = lake.blob("GET", "/raw/old", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"abcdef");
+}
