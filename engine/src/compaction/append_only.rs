@@ -7,11 +7,11 @@ use super::Compaction;
 use super::change::{Change, What};
 use super::partition::{DeletePartition, NO_DATE};
 use super::rows::{write_id, write_sink_time};
-use super::unmerged::{Placed, Unmerged};
+use super::unmerged::Unmerged;
+use super::window::{Placed, Want};
 use crate::block::{BLOCK_BYTES_MIN, BlockEntry, BlockWriter, Manifest, PackWriter};
 use crate::catalog::LayoutEntry;
 use crate::error::Result;
-use crate::journal::Operation;
 use crate::row::{Cells, RowsIn, id_of};
 
 /// The last change of each row of a table, in version order, at the end of their partitions. A row
@@ -112,28 +112,26 @@ impl Chosen {
                 .map(|_| RowSet::default())
                 .collect(),
         };
-        let mut merged = unmerged.merged(table, |_| true)?;
+        let mut merged = unmerged.merged(table, Want::Places, |_| true)?;
         // The last change of the row at hand, and whether its first one created it.
-        let mut open: Option<(Placed<'_>, bool)> = None;
+        let mut open: Option<(Placed, bool)> = None;
         while let Some(next) = merged.next()? {
-            let is_new = matches!(
-                next.change.record.operation,
-                Operation::Put { existed: false, .. }
-            );
-            let same = open.filter(|(last, _)| last.change.record.id == next.change.record.id);
-            if same.is_none() {
-                chosen.close(open.take());
-            }
-            open = Some((next, same.map_or(is_new, |(_, was_new)| was_new)));
+            let is_new = match &open {
+                Some((last, was_new)) if last.id == next.id => *was_new,
+                _ => {
+                    chosen.close(open.take());
+                    next.is_new()
+                }
+            };
+            open = Some((next, is_new));
         }
         chosen.close(open);
         Ok(chosen)
     }
 
-    fn close(&mut self, row: Option<(Placed<'_>, bool)>) {
+    fn close(&mut self, row: Option<(Placed, bool)>) {
         let Some((last, was_new)) = row else { return };
-        let is_gone = matches!(last.change.record.operation, Operation::Delete);
-        if !(was_new && is_gone) {
+        if !(was_new && last.put.is_none()) {
             self.rows[last.segment].insert(last.row);
         }
     }

@@ -2,7 +2,8 @@
 
 use super::partition::Granularity;
 use super::rows::Cells;
-use super::unmerged::{Merged, Placed, Unmerged};
+use super::unmerged::{Merged, Unmerged};
+use super::window::{Placed, Want};
 use crate::clock::Ticks;
 use crate::error::Result;
 use crate::journal::Operation;
@@ -55,14 +56,43 @@ impl<'a> Change<'a> {
     }
 }
 
+/// The last change of a row.
+pub(super) struct Last {
+    placed: Placed,
+    /// When the row was created, if that was since the last compaction.
+    created: Option<Ticks>,
+}
+
+impl Last {
+    pub(super) fn change(&self) -> Change<'_> {
+        let Placed { version, put, .. } = &self.placed;
+        Change {
+            id: self.placed.id,
+            version: *version,
+            modified: self.placed.committed,
+            what: match put {
+                None => What::Remove,
+                Some(put) => What::Put {
+                    created: self.created,
+                    cells: Cells {
+                        bytes: &put.cells,
+                        version_offset: put.version_offset,
+                        version: *version,
+                    },
+                },
+            },
+        }
+    }
+}
+
 /// The changes of one partition, by id, the last of each row.
 pub(super) struct Collapsed<'a> {
     merged: Merged<'a>,
     granularity: Granularity,
     partition: i32,
     /// The first change that belongs to a later row.
-    ahead: Option<StoredChange<'a>>,
-    head: Option<Change<'a>>,
+    ahead: Option<Placed>,
+    head: Option<Last>,
 }
 
 impl<'a> Collapsed<'a> {
@@ -76,7 +106,7 @@ impl<'a> Collapsed<'a> {
         partition: i32,
     ) -> Result<Self> {
         let same = base == granularity;
-        let merged = unmerged.merged(table, |key| match same {
+        let merged = unmerged.merged(table, Want::Cells, |key| match same {
             true => key == partition,
             false => Granularity::overlaps(key, partition),
         })?;
@@ -94,24 +124,25 @@ impl<'a> Collapsed<'a> {
 
     /// The id of the next change.
     pub(super) fn peek(&self) -> Option<u128> {
-        self.head.map(|change| change.id)
+        self.head.as_ref().map(|last| last.placed.id)
     }
 
     /// The next change whose id is below `limit`, if there is one.
-    pub(super) fn below(&mut self, limit: Option<u128>) -> Result<Option<Change<'a>>> {
-        match (self.head, limit) {
-            (Some(head), Some(limit)) if head.id >= limit => Ok(None),
-            (head, _) => {
-                self.advance()?;
-                Ok(head)
-            }
+    pub(super) fn below(&mut self, limit: Option<u128>) -> Result<Option<Last>> {
+        if let (Some(id), Some(limit)) = (self.peek(), limit)
+            && id >= limit
+        {
+            return Ok(None);
         }
+        let head = self.head.take();
+        self.advance()?;
+        Ok(head)
     }
 
-    fn raw(&mut self) -> Result<Option<StoredChange<'a>>> {
-        while let Some(Placed { change, .. }) = self.merged.next()? {
-            if self.granularity.key(change.record.created) == self.partition {
-                return Ok(Some(change));
+    fn raw(&mut self) -> Result<Option<Placed>> {
+        while let Some(placed) = self.merged.next()? {
+            if self.granularity.key(placed.created) == self.partition {
+                return Ok(Some(placed));
             }
         }
         Ok(None)
@@ -119,19 +150,21 @@ impl<'a> Collapsed<'a> {
 
     fn advance(&mut self) -> Result<()> {
         self.head = None;
-        while let Some(next) = self.ahead {
-            if self.head.is_some_and(|head| head.id != next.record.id) {
-                break;
-            }
-            let before = match self.head.map(|head| head.what) {
-                Some(What::Put { created, .. }) => created,
-                _ => None,
+        while let Some(next) = self.ahead.take_if(|next| {
+            self.head
+                .as_ref()
+                .is_none_or(|head| head.placed.id == next.id)
+        }) {
+            // What a deleted row was created at says nothing about the one after it.
+            let before = self.head.take().filter(|head| head.placed.put.is_some());
+            let created = match next.is_new() {
+                true => Some(next.committed),
+                false => before.and_then(|head| head.created),
             };
-            let created = match next.record.operation {
-                Operation::Put { existed: false, .. } => Some(next.committed),
-                _ => before,
-            };
-            self.head = Some(Change::of(&next, created));
+            self.head = Some(Last {
+                placed: next,
+                created,
+            });
             self.ahead = self.raw()?;
         }
         Ok(())

@@ -74,8 +74,8 @@ impl Merge<'_, '_> {
             match changes.as_deref_mut() {
                 Some(changes) if changes.peek() == Some(id) => {
                     let (created, _) = split_head(row).ok_or_else(damaged)?;
-                    if let Some(change) = changes.below(None)? {
-                        self.put(&change, Some(created))?;
+                    if let Some(last) = changes.below(None)? {
+                        self.put(&last.change(), Some(created))?;
                     }
                 }
                 _ => self.writer.row(&mut self.compaction.pack, id, |out| {
@@ -92,8 +92,8 @@ impl Merge<'_, '_> {
         let Some(changes) = changes else {
             return Ok(());
         };
-        while let Some(change) = changes.below(limit)? {
-            self.put(&change, None)?;
+        while let Some(last) = changes.below(limit)? {
+            self.put(&last.change(), None)?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod in_place;
 mod partition;
 mod rows;
 mod unmerged;
+mod window;
 
 pub use partition::{DeletePartition, Granularity, Layout, Mode, NO_DATE};
 

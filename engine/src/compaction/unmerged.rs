@@ -1,15 +1,15 @@
 //! The changes since the last compaction, as sorted runs that are merged where they stand.
 //!
 //! Each segment sorts its rows by table, partition of the base layout, id and version. A merge over
-//! the runs of a partition gives its changes by id, holding no more than a place in each run; the
-//! cells are borrowed from the mapped files.
+//! the runs of a partition gives its changes by id, holding no more than a window of each run.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap};
 
 use super::partition::Granularity;
+use super::window::{Filling, Placed, Source, Want};
 use crate::error::Result;
-use crate::segment::{Segment, SegmentRun, StoredChange};
+use crate::segment::Segment;
 use crate::staging::Residence;
 
 /// Segments, oldest first, and the version up to which their changes stand in blocks already.
@@ -48,6 +48,7 @@ impl<'a> Unmerged<'a> {
                     let change = segment.change(run.row(place)?)?;
                     keys.insert(granularity.key(change.record.created));
                 }
+                segment.release();
             }
         }
         Ok(keys)
@@ -55,88 +56,52 @@ impl<'a> Unmerged<'a> {
 
     /// The changes of a table by id and version, from the partitions of the base layout that
     /// `select` takes.
-    pub(super) fn merged(&'a self, table: u16, select: impl Fn(i32) -> bool) -> Result<Merged<'a>> {
-        let mut merged = Merged {
-            unmerged: self,
-            sources: Vec::new(),
-            heap: BinaryHeap::new(),
-        };
+    pub(super) fn merged(
+        &'a self,
+        table: u16,
+        want: Want,
+        select: impl Fn(i32) -> bool,
+    ) -> Result<Merged<'a>> {
+        let mut sources = Vec::new();
         for (number, segment) in self.segments.iter().enumerate() {
-            for run in segment.runs(table)? {
-                if select(run.partition) {
-                    merged.add(number, run)?;
-                }
-            }
+            let runs = segment.runs(table)?.into_iter();
+            let selected = runs.filter(|run| select(run.partition));
+            sources.extend(selected.map(|run| Source::new(number, run)));
+        }
+        let mut merged = Merged {
+            filling: Filling::of(want, self.above, sources.len()),
+            heap: BinaryHeap::with_capacity(sources.len()),
+            sources,
+        };
+        for at in 0..merged.sources.len() {
+            merged.queue(at)?;
         }
         Ok(merged)
     }
 }
 
-/// A change, and where it stands.
-#[derive(Clone, Copy)]
-pub(super) struct Placed<'a> {
-    pub change: StoredChange<'a>,
-    /// The segment's place among the unmerged.
-    pub segment: usize,
-    pub row: u32,
-}
-
-struct Source<'a> {
-    segment: usize,
-    run: SegmentRun<'a>,
-    next: u32,
-}
-
+/// The changes of several runs in one order.
 pub(super) struct Merged<'a> {
-    unmerged: &'a Unmerged<'a>,
     sources: Vec<Source<'a>>,
-    /// The next change of each source: its id, its version, the source, its row.
-    heap: BinaryHeap<Reverse<(u128, u64, usize, u32)>>,
+    filling: Filling,
+    /// The next change of each source: its id, its version, the source.
+    heap: BinaryHeap<Reverse<(u128, u64, usize)>>,
 }
 
-impl<'a> Merged<'a> {
-    fn add(&mut self, segment: usize, run: SegmentRun<'a>) -> Result<()> {
-        self.sources.push(Source {
-            segment,
-            run,
-            next: 0,
-        });
-        self.advance(self.sources.len() - 1)
-    }
-
-    fn advance(&mut self, at: usize) -> Result<()> {
-        let source = &mut self.sources[at];
-        let first = source.run.segment.entry().first_version;
-        while source.next < source.run.len() {
-            let place = source.next;
-            source.next += 1;
-            let row = source.run.row(place)?;
-            let version = first + u64::from(row);
-            if version > self.unmerged.above {
-                let id = source.run.id(place)?;
-                self.heap.push(Reverse((id, version, at, row)));
-                break;
-            }
+impl Merged<'_> {
+    fn queue(&mut self, at: usize) -> Result<()> {
+        if let Some(next) = self.sources[at].peek(self.filling)? {
+            self.heap.push(Reverse((next.id, next.version, at)));
         }
         Ok(())
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Placed<'a>>> {
-        let Some(Reverse((_, _, at, row))) = self.heap.pop() else {
+    pub(super) fn next(&mut self) -> Result<Option<Placed>> {
+        let Some(Reverse((_, _, at))) = self.heap.pop() else {
             return Ok(None);
         };
-        self.advance(at)?;
-        let Unmerged {
-            residence,
-            segments,
-            ..
-        } = self.unmerged;
-        residence.read(segments.iter().copied());
-        let segment = self.sources[at].segment;
-        Ok(Some(Placed {
-            change: self.unmerged.segments[segment].change(row)?,
-            segment,
-            row,
-        }))
+        let next = self.sources[at].pop();
+        self.queue(at)?;
+        Ok(next)
     }
 }

@@ -23,17 +23,6 @@ impl Environment {
         self.fold().map(drop)
     }
 
-    /// Merges what is sealed where it has grown too large.
-    pub(super) fn fold_if_large(&self) {
-        let inner = &self.inner;
-        let folded = inner.state().catalog.folded_version;
-        if inner.staging.bytes_above(folded) > inner.unmerged_bytes_max
-            && let Err(error) = self.fold()
-        {
-            tracing::warn!(%error, "the sealed segments could not be merged into blocks");
-        }
-    }
-
     /// Merges everything committed, and gives the state in which exactly the commits up to
     /// `catalog.folded_version` stand in blocks.
     pub(crate) fn fold(&self) -> Result<Arc<State>> {

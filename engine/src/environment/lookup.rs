@@ -11,8 +11,7 @@ use crate::error::Result;
 use crate::journal::Operation;
 use crate::row::{Cells, RowsIn, created_ticks, id_of, split_head};
 use crate::schema::TableSchema;
-use crate::segment::Segment;
-use crate::staging::{TailPut, TailRow};
+use crate::staging::{Sealed, TailPut, TailRow};
 
 /// A row as the engine holds it.
 pub(super) struct Stored {
@@ -94,14 +93,14 @@ impl Environment {
         loop {
             // In this order: a row leaves the tail for a segment, and a segment for the blocks, only
             // after it stands in the next.
-            let (row, segments) = self.inner.staging.row(table.id, id);
+            let (row, sealed) = self.inner.staging.row(table.id, id);
             match row {
                 Some(TailRow::Deleted) => return Ok(None),
                 Some(TailRow::Present(row)) => return Ok(Some(row.into())),
                 None => {}
             }
             let state = self.state();
-            let found = self.in_segments(&state, &segments, table, id);
+            let found = self.in_segments(&state, &sealed, table, id);
             let found = match found {
                 Ok(Some(Found::Deleted)) => return Ok(None),
                 Ok(Some(Found::Present(row))) => return Ok(Some(row)),
@@ -119,20 +118,17 @@ impl Environment {
     fn in_segments(
         &self,
         state: &State,
-        segments: &[Arc<Segment>],
+        sealed: &Sealed,
         table: &Table,
         id: u128,
     ) -> Result<Option<Found>> {
-        let unmerged = segments
-            .iter()
-            .rev()
-            .take_while(|s| s.entry().last_version > state.catalog.folded_version);
-        for segment in unmerged {
+        for segment in sealed.candidates(table.id, id, state.catalog.folded_version) {
             if !segment.may_hold(table.id, id)? {
                 continue;
             }
             let found = segment.find(table.id, id)?;
-            self.inner.residence.searched(segments.iter().map(|s| &**s));
+            let segments = sealed.segments.iter().map(|segment| &**segment);
+            self.inner.residence.searched(segments);
             let Some(change) = found else {
                 continue;
             };

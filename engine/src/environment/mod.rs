@@ -7,6 +7,7 @@ mod options;
 mod state;
 mod status;
 mod transaction;
+mod unmerged;
 
 use std::fs::File;
 use std::path::Path;
@@ -53,6 +54,8 @@ pub(crate) struct Inner {
     holders: Mutex<Holders>,
     residence: Residence,
     unmerged_bytes_max: u64,
+    /// Held while a commit merges, and by those that wait for it.
+    merge_failure: Mutex<Option<unmerged::Failure>>,
     locks: Arc<RowLocks>,
     pub(crate) journal: Arc<dyn Journal>,
     state: Arc<RwLock<Arc<State>>>,

@@ -191,6 +191,7 @@ fn assemble(
         holders: Mutex::new(holders),
         residence: Default::default(),
         unmerged_bytes_max: options.unmerged_bytes_max,
+        merge_failure: Mutex::default(),
         locks: Arc::new(RowLocks::default()),
         journal,
         state,

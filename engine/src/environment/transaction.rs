@@ -115,7 +115,7 @@ impl Transaction {
     ///
     /// # Errors
     /// `InvalidInput` if a change was refused or the transaction is empty; `Busy` if the queue was
-    /// full.
+    /// full, or if too much waits to be merged into blocks because merging fails.
     pub fn commit_later(self) -> Result<CommitTicket> {
         if self.refused {
             return Err(Error::invalid(
@@ -131,9 +131,8 @@ impl Transaction {
             held: self.held,
         };
         let environment = self.environment;
-        let ticket = environment.inner.committer.send(request, self.pressure)?;
-        environment.fold_if_large();
-        Ok(ticket)
+        environment.bound_unmerged()?;
+        environment.inner.committer.send(request, self.pressure)
     }
 
     fn try_write(

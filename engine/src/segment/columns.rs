@@ -152,6 +152,10 @@ impl Columns {
         self.id.value(row).try_into().map_or(0, u128::from_be_bytes)
     }
 
+    pub(super) fn table(&self, row: usize) -> u16 {
+        self.table.value(row)
+    }
+
     /// The change in a row; `None` if the row holds no change, which its checksum has ruled out.
     pub(super) fn change(&self, row: usize, version: u64) -> Option<StoredChange<'_>> {
         let operation = match self.operation.value(row) {

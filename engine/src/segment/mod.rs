@@ -16,6 +16,7 @@
 mod columns;
 mod filter;
 mod footer;
+mod group;
 mod image;
 mod search;
 mod store;
@@ -24,6 +25,7 @@ mod writer;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use columns::{BATCH_ROWS, StoredChange, schema};
+pub(crate) use group::SegmentGroup;
 pub(crate) use image::Segment;
 pub(crate) use search::SegmentRun;
 pub(crate) use store::SegmentStore;

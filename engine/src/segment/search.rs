@@ -47,6 +47,16 @@ impl Segment {
             .collect()
     }
 
+    /// Calls back with the table and the id of every change.
+    pub(super) fn each_key(&self, mut key: impl FnMut(u16, u128)) -> Result<()> {
+        let image = self.image()?;
+        for batch in 0..image.footer.batches.len() {
+            let columns = self.columns(image, batch)?;
+            (0..columns.batch.num_rows()).for_each(|row| key(columns.table(row), columns.id(row)));
+        }
+        Ok(())
+    }
+
     /// The numbers of the tables that have rows in it, sorted.
     pub(crate) fn tables(&self) -> Result<Vec<u16>> {
         let mut tables: Vec<u16> = self.image()?.footer.runs.iter().map(|r| r.table).collect();

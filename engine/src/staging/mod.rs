@@ -1,5 +1,6 @@
 //! What was committed and may not stand in blocks yet: sealed segments, and the journal's tail.
 
+mod sealed;
 mod sealing;
 mod tail;
 
@@ -7,13 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+pub(crate) use sealed::Sealed;
 pub(crate) use sealing::{Limits, Sealer, Sealing};
 pub(crate) use tail::{TailPut, TailRow};
 
 use crate::clock::Ticks;
 use crate::journal::Commit;
 use crate::map;
-use crate::segment::Segment;
+use crate::segment::{Segment, SegmentGroup};
 use tail::Tail;
 
 /// Pages of mapped segments stay in memory up to this; beyond it they are let go.
@@ -33,7 +35,7 @@ pub(crate) struct Staging {
 }
 
 struct Inner {
-    segments: Segments,
+    sealed: Sealed,
     tail: Tail,
     /// The last version there is, in here or in blocks.
     last_version: u64,
@@ -66,7 +68,7 @@ impl Staging {
         tail.push(commits);
         Staging {
             inner: RwLock::new(Inner {
-                segments: Arc::new(segments),
+                sealed: Sealed::new(segments),
                 tail,
                 last_version,
             }),
@@ -95,17 +97,17 @@ impl Staging {
         }
     }
 
-    /// The row as the tail has it, and the segments that were there at the same moment.
-    pub(crate) fn row(&self, table: u16, id: u128) -> (Option<TailRow>, Segments) {
+    /// The row as the tail has it, and what was sealed at the same moment.
+    pub(crate) fn row(&self, table: u16, id: u128) -> (Option<TailRow>, Sealed) {
         let inner = self.read();
-        (inner.tail.row(table, id), inner.segments.clone())
+        (inner.tail.row(table, id), inner.sealed.clone())
     }
 
     /// Everything, a consistent cut.
     pub(crate) fn cut(&self) -> Cut {
         let inner = self.read();
         Cut {
-            segments: inner.segments.clone(),
+            segments: inner.sealed.segments.clone(),
             commits: inner.tail.commits.iter().cloned().collect(),
         }
     }
@@ -126,17 +128,30 @@ impl Staging {
     fn seal(&self, segment: Arc<Segment>) {
         let mut inner = self.write();
         inner.tail.forget(segment.entry().last_version);
-        Arc::make_mut(&mut inner.segments).push(segment);
+        inner.sealed.push(segment);
     }
 
     /// Takes segments out.
     pub(crate) fn remove(&self, numbers: &[u64]) {
         let mut inner = self.write();
-        Arc::make_mut(&mut inner.segments).retain(|s| !numbers.contains(&s.entry().number));
+        inner.sealed.remove(numbers);
+    }
+
+    /// Makes a group of the oldest segments above a version that have none and are enough for one.
+    fn group(&self, above: u64) {
+        let sealed = self.read().sealed.clone();
+        let Some(segments) = SegmentGroup::next(sealed.ungrouped(above)) else {
+            return;
+        };
+        let group = SegmentGroup::of(segments).unwrap_or_else(|error| {
+            tracing::warn!(%error, "segments stay without a common filter");
+            SegmentGroup::of_unread(segments)
+        });
+        self.write().sealed.add_group(group, above);
     }
 
     pub(crate) fn segments(&self) -> Segments {
-        self.read().segments.clone()
+        self.read().sealed.segments.clone()
     }
 
     /// Bytes of the tail's commits.
@@ -152,7 +167,11 @@ impl Staging {
     /// The version of the oldest change that is still here; the next one's if there is none.
     pub(crate) fn oldest_version(&self) -> u64 {
         let inner = self.read();
-        let sealed = inner.segments.first().map(|s| s.entry().first_version);
+        let sealed = inner
+            .sealed
+            .segments
+            .first()
+            .map(|s| s.entry().first_version);
         let tail = || inner.tail.commits.front().map(|c| c.first_version);
         sealed.or_else(tail).unwrap_or(inner.last_version + 1)
     }

@@ -129,6 +129,12 @@ impl Sealing {
             .try_for_each(|number| self.store.remove(*number))
     }
 
+    /// Up to here a lookup asks blocks, not segments.
+    fn folded_version(&self) -> u64 {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.catalog.folded_version
+    }
+
     fn note(&self, sealed: &Result<()>) {
         let mut outcome = self.outcome();
         outcome.failure = sealed.as_ref().err().map(Error::again);
@@ -188,6 +194,7 @@ fn run(sealing: &Sealing, woken: &Receiver<()>) {
         if let Err(error) = sealing.seal_down_to(bytes_min) {
             tracing::warn!(%error, "the journal's tail could not be sealed");
         }
+        sealing.staging.group(sealing.folded_version());
     }
 }
 
