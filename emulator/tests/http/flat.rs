@@ -209,3 +209,14 @@ fn a_flat_account_lists_paths_with_the_directories_that_names_imply() {
     )
     .expect_error(404, "PathNotFound");
 }
+
+#[test]
+fn what_is_wrong_with_the_query_of_a_head_is_not_told() {
+    let lake = Lake::flat();
+    put(&lake, "a", b"text");
+    let code = "InvalidQueryParameterValue";
+    lake.blob("GET", "/raw/a?snapshot=1", &[], b"")
+        .expect_error(400, code);
+    lake.blob("HEAD", "/raw/a?snapshot=1", &[], b"")
+        .expect_error(400, "");
+}
