@@ -106,11 +106,15 @@ impl Lake {
 
     /// A lake with the filesystem `raw` that takes identities.
     pub fn taking_identities() -> Self {
+        Self::taking_identities_over(Store::open(StoreOptions::default()).unwrap())
+    }
+
+    /// The same over a store that the test keeps at hand.
+    pub fn taking_identities_over(store: Store) -> Self {
         let options = ServerOptions {
             takes_identities: true,
             ..ServerOptions::default()
         };
-        let store = Store::open(StoreOptions::default()).unwrap();
         let lake = Self::with_options(store, options);
         lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
             .expect(201);

@@ -45,8 +45,6 @@ fn what_takes_directories_is_refused_in_a_flat_account() {
     let source = [("x-ms-rename-source", "/raw/a")];
     lake.dfs("PUT", "/raw/b", &source, b"")
         .expect_error(400, code);
-    lake.dfs("GET", "/raw?resource=filesystem&recursive=true", &[], b"")
-        .expect_error(400, code);
     let mode = [("x-ms-permissions", "0777")];
     lake.dfs("PUT", "/raw/a?resource=file", &mode, b"")
         .expect_error(400, code);
@@ -161,4 +159,64 @@ fn a_container_gets_another_name() {
     let read = lake.blob("GET", "/new/a", &[], b"").expect(200);
     assert_eq!(&*read.body, b"one");
     rename("newer", &[]).expect_error(404, "ContainerNotFound");
+}
+
+#[test]
+fn a_flat_account_lists_paths_with_the_directories_that_names_imply() {
+    let lake = Lake::flat();
+    for name in ["a", "d/e/f", "d/g", "marked/h", "z"] {
+        put(&lake, name, b"text");
+    }
+    let marker = [
+        ("x-ms-blob-type", "BlockBlob"),
+        ("x-ms-meta-hdi_isfolder", "true"),
+    ];
+    lake.blob("PUT", "/raw/marked", &marker, b"").expect(201);
+    let told = |query: &str| {
+        let target = format!("/raw?resource=filesystem&{query}");
+        let answer = lake.dfs("GET", &target, &[], b"").expect(200);
+        let json = answer.json();
+        let paths = json["paths"].as_array().unwrap().iter().map(|path| {
+            assert!(path["permissions"].is_null() && path["owner"].is_null());
+            let mark = if path["isDirectory"] == "true" {
+                "/"
+            } else {
+                ""
+            };
+            format!("{}{mark}", path["name"].as_str().unwrap())
+        });
+        let paths = paths.collect::<Vec<_>>().join(" ");
+        (paths, answer.header("x-ms-continuation").to_owned())
+    };
+    assert_eq!(told("recursive=true").0, "a d/e/f d/g marked/ marked/h z");
+    assert_eq!(told("recursive=false").0, "a d/ marked/ z");
+    assert_eq!(told("recursive=false&directory=d").0, "d/e/ d/g");
+    assert_eq!(told("recursive=true&directory=d").0, "d/e/f d/g");
+    assert_eq!(told("recursive=true&directory=d&beginFrom=f").0, "d/g");
+    let (first, next) = told("recursive=false&maxResults=2");
+    assert_eq!(first, "a d/");
+    let next = next
+        .replace('+', "%2B")
+        .replace('/', "%2F")
+        .replace('=', "%3D");
+    let (second, end) = told(&format!("recursive=false&maxResults=5&continuation={next}"));
+    assert_eq!((&*second, &*end), ("marked/ z", ""));
+    lake.dfs(
+        "GET",
+        "/raw?resource=filesystem&recursive=true&directory=none",
+        &[],
+        b"",
+    )
+    .expect_error(404, "PathNotFound");
+}
+
+#[test]
+fn what_is_wrong_with_the_query_of_a_head_is_not_told() {
+    let lake = Lake::flat();
+    put(&lake, "a", b"text");
+    let code = "InvalidQueryParameterValue";
+    lake.blob("GET", "/raw/a?snapshot=1", &[], b"")
+        .expect_error(400, code);
+    lake.blob("HEAD", "/raw/a?snapshot=1", &[], b"")
+        .expect_error(400, "");
 }

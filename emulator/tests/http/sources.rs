@@ -151,3 +151,20 @@ fn a_snapshot_may_be_a_source() {
     let read = lake.blob("GET", "/raw/old", &[], b"").expect(200);
     assert_eq!(&*read.body, b"abcdef");
 }
+
+#[test]
+fn a_blob_put_from_a_url_is_checked_against_the_sources_md5() {
+    let lake = lake();
+    let put = |kind: &str, md5: &str| {
+        let more = [("x-ms-blob-type", kind), ("x-ms-source-content-md5", md5)];
+        put_from(&lake, "/raw/copy", "/raw/source", &more)
+    };
+    put("BlockBlob", MD5_OF_BCD).expect_error(400, "Md5Mismatch");
+    put("BlockBlob", "short").expect_error(400, "InvalidMd5");
+    lake.blob("HEAD", "/raw/copy", &[], b"").expect(404);
+    let whole = lake.blob("HEAD", "/raw/source", &[], b"").expect(200);
+    put("PageBlob", whole.header("content-md5")).expect_error(400, "InvalidHeaderValue");
+    put("BlockBlob", whole.header("content-md5")).expect(201);
+    let read = lake.blob("GET", "/raw/copy", &[], b"").expect(200);
+    assert_eq!(&*read.body, b"abcdef");
+}

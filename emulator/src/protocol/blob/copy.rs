@@ -1,6 +1,6 @@
 //! Copy Blob and Put Blob From URL, within the server: no bytes are copied.
 
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::protocol::blob::source;
 use crate::protocol::blob::upload::create_request;
 use crate::protocol::common::{Call, conditions};
@@ -11,7 +11,13 @@ pub(super) fn start(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     let url = request.required_header("x-ms-copy-source")?;
     let (container, from) = source::place(request, url)?;
-    let is_put = request.header("x-ms-blob-type")?.is_some();
+    let name = "x-ms-blob-type";
+    let is_put = match request.header(name)? {
+        None => false,
+        Some("BlockBlob") => true,
+        // Only a block blob is put from a URL.
+        Some(other) => return Err(StoreError::invalid_header(name, other)),
+    };
     let is_sync = is_put || request.header("x-ms-requires-sync")?.is_some();
     let mut create = create_request(call, Origin::Blob)?;
     let id = uuid::Uuid::new_v4().to_string();
@@ -25,7 +31,11 @@ pub(super) fn start(call: &mut Call<'_>) -> Result<Reply> {
         });
     }
     let path = request.store_path()?;
-    let conditions = conditions(request, "x-ms-source-")?;
+    let mut conditions = conditions(request, "x-ms-source-")?;
+    if is_put && let Some(etag) = source::verify(call, url)? {
+        // What was compared is what is copied.
+        conditions.if_match = Some(etag);
+    }
     let inode = call.store.copy(
         &request.account,
         (&container, &from),

@@ -1,16 +1,19 @@
 //! Sources that a request names by URL instead of sending a body, within the server.
 
+use std::ops::Range;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{ErrorCode, Result, StoreError};
-use crate::protocol::checksums::{Answered, Sums};
+use crate::protocol::checksums::{Answered, Checksums, Sums};
 use crate::protocol::common::{Call, conditions};
 use crate::protocol::query::Query;
 use crate::protocol::request::{Request, decode};
 use crate::store::condition::ConditionUse;
 use crate::store::content::ContentReader;
 use crate::store::extent::Body;
+use crate::store::inode::etag_text;
 use crate::store::path::StorePath;
 
 /// Read from a source at once.
@@ -65,11 +68,11 @@ pub(super) fn seals(request: &Request) -> Result<bool> {
     }
 }
 
-/// The range of the source that is wanted, as offset and length.
-fn range(request: &Request, length: u64) -> Result<(u64, u64)> {
+/// The range of the source that is wanted.
+fn range(request: &Request, length: u64) -> Result<Range<u64>> {
     let name = "x-ms-source-range";
     let Some(text) = request.header(name)? else {
-        return Ok((0, length));
+        return Ok(0..length);
     };
     let wrong = || StoreError::invalid_header(name, text);
     let (first, last) = text
@@ -87,11 +90,11 @@ fn range(request: &Request, length: u64) -> Result<(u64, u64)> {
     if first >= length {
         return Err(ErrorCode::InvalidRange.into());
     }
-    Ok((first, last.min(length - 1) - first + 1))
+    Ok(first..last.min(length - 1) + 1)
 }
 
-/// The reader of the source, at which its conditions hold, and the range that is wanted of it.
-fn open(call: &Call<'_>, url: &str) -> Result<(ContentReader, u64, u64)> {
+/// The reader of the source, whose conditions hold, its ETag, and the range that is wanted of it.
+fn open(call: &Call<'_>, url: &str) -> Result<(ContentReader, u64, Range<u64>)> {
     let request = call.request;
     let (container, path) = place(request, url)?;
     let opened = call
@@ -107,8 +110,8 @@ fn open(call: &Call<'_>, url: &str) -> Result<(ContentReader, u64, u64)> {
     if node.inode.is_directory() {
         return Err(ErrorCode::ResourceTypeMismatch.into());
     }
-    let (offset, length) = range(request, node.inode.length)?;
-    Ok((reader, offset, length))
+    let wanted = range(request, node.inode.length)?;
+    Ok((reader, node.inode.etag, wanted))
 }
 
 /// The body of a block or of pages: what the request sent, or what its source has.
@@ -120,22 +123,38 @@ pub(super) fn body(call: &mut Call<'_>) -> Result<(Body, Sums)> {
     if request.content_length().is_some_and(|length| length > 0) {
         return Err(ErrorCode::ContentLengthMustBeZero.into());
     }
-    let (mut reader, offset, length) = open(call, url)?;
+    let mut writer = call.store.body_writer();
+    let (sums, _) = read_checked(call, url, |bytes| writer.push(bytes))?;
+    Ok((writer.finish()?, sums))
+}
+
+/// Compares the source with the checksum that the request expects of it, if any, and gives the ETag that it had.
+pub(super) fn verify(call: &Call<'_>, url: &str) -> Result<Option<String>> {
+    let expected = ["x-ms-source-content-md5", "x-ms-source-content-crc64"];
+    let headers = &call.request.headers;
+    match expected.iter().any(|name| headers.contains_key(*name)) {
+        true => read_checked(call, url, |_| Ok(())).map(|(_, etag)| Some(etag_text(etag))),
+        false => Ok(None),
+    }
+}
+
+/// Reads the wanted range of a source, and gives its checksums, which are as expected, and its ETag.
+fn read_checked(
+    call: &Call<'_>,
+    url: &str,
+    mut take: impl FnMut(&[u8]) -> Result<()>,
+) -> Result<(Sums, u64)> {
+    let request = call.request;
+    let (mut reader, etag, wanted) = open(call, url)?;
     let md5 = request.header("x-ms-source-content-md5")?;
     if md5.is_some_and(|text| STANDARD.decode(text).map_or(0, |bytes| bytes.len()) != 16) {
         return Err(ErrorCode::InvalidMd5.into());
     }
-    let mut sums = crate::protocol::checksums::Checksums::expecting(
-        md5,
-        request.header("x-ms-source-content-crc64")?,
-    );
-    let mut writer = call.store.body_writer();
-    let end = offset + length;
-    for from in (offset..end).step_by(READ_BYTES as usize) {
-        let bytes = reader.read_range(from, READ_BYTES.min(end - from))?;
+    let mut sums = Checksums::expecting(md5, request.header("x-ms-source-content-crc64")?);
+    for from in wanted.clone().step_by(READ_BYTES as usize) {
+        let bytes = reader.read_range(from, READ_BYTES.min(wanted.end - from))?;
         sums.see(&bytes);
-        writer.push(&bytes)?;
+        take(&bytes)?;
     }
-    let sums = sums.check()?;
-    Ok((writer.finish()?, sums))
+    Ok((sums.check()?, etag))
 }

@@ -6,7 +6,8 @@ use crate::error::Result;
 use crate::protocol::common::{Call, http_date};
 use crate::protocol::dfs::filesystem::entries_max;
 use crate::protocol::reply::Reply;
-use crate::store::inode::etag_text;
+use crate::store::flat::{FlatEntry, FlatListRequest};
+use crate::store::inode::{Inode, etag_text};
 use crate::store::list::{ListRequest, Listed};
 use crate::store::path::StorePath;
 use crate::store::token::FILETIME_TO_1970;
@@ -17,9 +18,11 @@ fn filetime(unix_ns: i64) -> String {
 
 pub(super) fn paths(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
-    request.needs_namespace()?;
     request.query_flag("upn")?;
     request.required_query("recursive")?;
+    if request.is_flat {
+        return flat_paths(call);
+    }
     let directory = StorePath::parse(request.query.get("directory").unwrap_or(""))?;
     let begin = match request
         .query
@@ -51,6 +54,81 @@ pub(super) fn paths(call: &Call<'_>) -> Result<Reply> {
     let created = page.filesystem.created_unix_ns;
     let more = page.next.as_ref().map(|path| call.token(created, path));
     Ok(reply.with_optional("x-ms-continuation", more.as_deref()))
+}
+
+/// List Paths of an account without a hierarchical namespace: what names have before a slash is a directory.
+fn flat_paths(call: &Call<'_>) -> Result<Reply> {
+    let request = call.request;
+    let directory = request
+        .query
+        .get("directory")
+        .unwrap_or("")
+        .trim_matches('/');
+    let prefix = match directory {
+        "" => String::new(),
+        directory => format!("{directory}/"),
+    };
+    let begin = match request.query.get("beginfrom") {
+        None | Some("") => None,
+        Some(begin) => Some(StorePath::flat(&format!("{prefix}{begin}"))?),
+    };
+    let recursive = request.query_flag("recursive")?;
+    let list = FlatListRequest {
+        prefix,
+        delimiter: if recursive { "" } else { "/" }.to_owned(),
+        from: call.continuation("continuation")?.or(begin),
+        entries_max: entries_max(call)?,
+        ..FlatListRequest::default()
+    };
+    let (account, filesystem) = (&request.account, &request.filesystem);
+    let page = call.store.list_flat(account, filesystem, &list)?;
+    let node = |name: &str| {
+        call.store
+            .node(account, filesystem, &StorePath::flat(name)?)
+    };
+    if page.entries.is_empty() && list.from.is_none() && !directory.is_empty() {
+        node(directory)?;
+    }
+    let mut paths = Vec::new();
+    for listed in page.entries {
+        match listed {
+            FlatEntry::Blob { name, inode, .. } => paths.push(flat_entry(&name, &inode)),
+            FlatEntry::Prefix(prefix) => {
+                let name = prefix.trim_end_matches('/');
+                // A directory that a blob of its name stands for is told by that blob.
+                if !node(name).is_ok_and(|node| is_marker(&node.inode)) {
+                    paths.push(json!({ "isDirectory": "true", "name": name }));
+                }
+            }
+        }
+    }
+    let reply = Reply::new(200)
+        .json(&json!({ "paths": paths }))
+        .version(page.filesystem.etag, page.filesystem.modified_unix_ns);
+    let created = page.filesystem.created_unix_ns;
+    let more = page.next.as_ref().map(|path| call.token(created, path));
+    Ok(reply.with_optional("x-ms-continuation", more.as_deref()))
+}
+
+/// Whether a blob stands for a directory.
+fn is_marker(inode: &Inode) -> bool {
+    let mark = inode.properties.get("hdi_isfolder");
+    inode.length == 0 && mark.is_some_and(|mark| mark.0.eq_ignore_ascii_case(b"true"))
+}
+
+/// There is no owner and there are no permissions in such an account.
+fn flat_entry(name: &str, inode: &Inode) -> Value {
+    let mut entry = json!({
+        "contentLength": inode.length.to_string(),
+        "creationTime": filetime(inode.created_unix_ns),
+        "etag": etag_text(inode.etag).trim_matches('"'),
+        "lastModified": http_date(inode.modified_unix_ns),
+        "name": name,
+    });
+    if is_marker(inode) {
+        entry["isDirectory"] = json!("true");
+    }
+    entry
 }
 
 fn entry(listed: &Listed) -> Value {

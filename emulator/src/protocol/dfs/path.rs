@@ -175,8 +175,8 @@ pub(super) fn rename(call: &mut Call<'_>) -> Result<Reply> {
 pub(super) fn delete(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     let recursive = request.query_flag("recursive")?;
-    // A deletion is one step whatever is below, so it never needs another page.
-    request.query_flag("paginated")?;
+    let paginated = request.query_flag("paginated")?;
+    call.continuation("continuation")?;
     let path = request.store_path()?;
     if request.is_flat {
         call.store.delete_with_snapshots(
@@ -188,13 +188,20 @@ pub(super) fn delete(call: &mut Call<'_>) -> Result<Reply> {
         )?;
         return Ok(Reply::new(200).deletion(None));
     }
-    let deleted = call.store.delete(
-        &request.account,
-        &request.filesystem,
-        &path,
-        recursive,
-        &guard(request)?,
-    )?;
+    let (account, filesystem, guard) = (&request.account, &request.filesystem, guard(request)?);
+    // For the superuser a deletion is one step whatever is below.
+    if paginated
+        && recursive
+        && !guard.principal.is_superuser()
+        && let Some(next) = call.store.delete_page(account, filesystem, &path, &guard)?
+    {
+        let record = call.store.filesystem_record(account, filesystem)?;
+        let token = call.token(record.created_unix_ns, &next);
+        return Ok(Reply::new(200).with("x-ms-continuation", token));
+    }
+    let deleted = call
+        .store
+        .delete(account, filesystem, &path, recursive, &guard)?;
     Ok(Reply::new(200).deletion(deleted.deletion))
 }
 
