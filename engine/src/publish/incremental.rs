@@ -199,7 +199,7 @@ impl LinkEntry {
                     changed_version: entry.changed_version,
                     // All changes that were ever published, as the service counts them.
                     rows: entry.rows + before.map_or(0, |p| p.rows),
-                    bytes: entry.bytes + before.map_or(0, |p| p.bytes),
+                    bytes: entry.bytes,
                     etag: None,
                 };
                 table.partitions.insert(partition.clone(), published);
