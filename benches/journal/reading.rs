@@ -8,7 +8,7 @@ use std::time::Instant;
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::ipc::reader::StreamReader;
 use lakestage::engine::{Environment, Retention};
-use lakestage_benches::{Dice, Goal, by_turns, median, quotient, ratio_line};
+use lakestage_benches::{Dice, Goal, median, quotient, ratio_line};
 
 use crate::Args;
 use crate::environment::Bench;
@@ -54,13 +54,21 @@ pub fn measure(args: &Args, folder: &Path) -> Vec<String> {
         })
         .unwrap();
     bench.environment.compact().unwrap();
+    drop(bench);
     let segments = segments(&home);
     let (mut all, mut sealed) = (0, 0);
-    let (feed, reader) = by_turns(
-        args.rounds,
-        |_| all = read_feed(&bench.environment),
-        |_| sealed = segments.iter().map(|segment| read_file(segment)).sum(),
-    );
+    let mut times = (Vec::new(), Vec::new());
+    for _ in 0..args.rounds {
+        // Opened anew, so that every part is mapped and checked again.
+        let environment = Environment::open(&home).unwrap();
+        let start = Instant::now();
+        all = read_feed(&environment);
+        times.0.push(start.elapsed());
+        let start = Instant::now();
+        sealed = segments.iter().map(|segment| read_file(segment)).sum();
+        times.1.push(start.elapsed());
+    }
+    let (feed, reader) = (median(times.0), median(times.1));
     assert!(sealed > 0 && sealed <= all, "{sealed} of {all} bytes");
     println!("change feed: {all} bytes in {feed:.2?} beside {sealed} bytes in {reader:.2?}");
     let of_reader = quotient(reader, feed) * all as f64 / sealed as f64;
