@@ -46,8 +46,9 @@ impl SegmentGroup {
         let rows: u64 = segments.iter().map(|s| s.entry().rows()).sum();
         let mut keys = Vec::with_capacity(rows as usize);
         for segment in segments {
-            segment.each_key(|table, id| keys.push(filter::key(table, id)))?;
-            segment.release();
+            // Read apart, so that nothing of what was decoded stays.
+            let apart = segment.unread();
+            apart.each_key(|table, id| keys.push(filter::key(table, id)))?;
         }
         group.filter = filter::build_small(keys);
         Ok(group)

@@ -80,6 +80,11 @@ impl Segment {
         }))
     }
 
+    /// The same segment, of which nothing is in memory yet.
+    pub(super) fn unread(&self) -> Self {
+        Segment::new(self.entry.clone(), self.path.clone())
+    }
+
     pub(crate) fn entry(&self) -> &SegmentEntry {
         &self.entry
     }

@@ -1,6 +1,9 @@
-//! The second snapshot after a small change, beside what a script does: read the CSV file of each partition, apply the
+//! A first snapshot beside the same bytes written and synced (`first.rs`); the second after a small change, beside what a
+//! script does: read the CSV file of each partition, apply the
 //! changes, write it anew.
 #![allow(clippy::unwrap_used, missing_docs)]
+
+mod first;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -33,6 +36,9 @@ struct Args {
     /// Rounds; medians are compared
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Rounds of the first snapshot, each with a load of its own
+    #[arg(long, default_value_t = 3)]
+    first_rounds: usize,
     /// Given by cargo bench
     #[arg(long, hide = true)]
     bench: bool,
@@ -131,6 +137,7 @@ fn rewrite(file: &Path, changed: &HashMap<&str, &str>) {
 fn main() {
     let args = Args::parse();
     let folder = tempfile::tempdir_in(".").unwrap();
+    let mut lines = first::measure(&args, folder.path());
     let bench = Bench::new(folder.path(), args.rows);
     let start = Instant::now();
     bench.write(0..args.rows, &"n".repeat(330));
@@ -156,7 +163,6 @@ fn main() {
             .unwrap();
         std::fs::write(file, content).unwrap();
     }
-    let mut lines = Vec::new();
     for (share, name) in [(10_000, "0_01_percent"), (1_000, "0_1_percent")] {
         let (second, script) = change(&bench, &files, &args, args.rows / share);
         let of_script = format!("snapshot_second_after_{name}_of_script");
