@@ -40,6 +40,7 @@
 
 mod block;
 mod catalog;
+mod check;
 mod checksum;
 mod clock;
 mod compaction;
@@ -61,6 +62,7 @@ mod staging;
 mod value;
 
 pub use catalog::{EnvironmentSettings, LineEnd};
+pub use check::{Depth, DumpPart, Finding, LakeOf, VerifyReport, dump_folder, verify_folder};
 pub use clock::{Clock, ManualClock, SystemClock, TICKS_PER_SECOND, Ticks};
 pub use compaction::{DeletePartition, Granularity, Layout, Mode};
 pub use environment::{

@@ -5,6 +5,7 @@ mod command;
 mod console;
 mod control;
 mod demo;
+mod dump;
 mod environment;
 mod fs;
 mod ingest;
@@ -18,5 +19,6 @@ mod snapshot;
 mod status;
 mod table;
 mod trickle;
+mod verify;
 
 pub(crate) use run::run;

@@ -18,5 +18,6 @@ mod promises;
 mod readme;
 mod rows;
 mod snapshots;
+mod tools;
 mod trickle;
 mod world;

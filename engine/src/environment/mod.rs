@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use lookup::CurrentRow;
 pub(crate) use lookup::with_version;
+pub(crate) use opening::{CATALOG_FOLDER, JOURNAL_FOLDER, PACKS_FOLDER, SEGMENTS_FOLDER, lock};
 pub use options::OpenOptions;
 pub(crate) use state::{State, Table};
 pub use status::{EnvironmentStatus, TableStatus};

@@ -19,6 +19,7 @@ mod footer;
 mod image;
 mod search;
 mod store;
+mod verify;
 mod writer;
 
 use serde::{Deserialize, Serialize};

@@ -26,6 +26,13 @@ impl SegmentStore {
         })
     }
 
+    /// The segments of a folder that is only looked at.
+    pub(crate) fn at(folder: &Path) -> Self {
+        SegmentStore {
+            folder: folder.to_owned(),
+        }
+    }
+
     /// The segment of an entry. Its file is opened when it is first used, so that damage to one
     /// keeps nobody from the others.
     pub(crate) fn segment(&self, entry: SegmentEntry) -> Arc<Segment> {
