@@ -86,7 +86,8 @@ pub use publish::{
     SyncReport, TableDifference, TrickleDue, TrickleFeed, TrickleOptions, TrickleStep, difference,
 };
 pub use schema::{
-    Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, TableSchema,
+    Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, SchemaChange,
+    TableSchema,
 };
 pub use segment::SegmentEntry;
 pub use value::{DateTimeFormat, Value, write_us_time};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, CatalogStore};
+use crate::catalog::{Catalog, CatalogStore, FileEntry};
 use crate::clock::{TICKS_PER_SECOND, Ticks};
 use crate::compaction::{DeletePartition, Granularity, Layout, Mode};
 use crate::environment::{Environment, State};
@@ -166,6 +166,9 @@ pub(crate) struct LinkTable {
     pub initial_sync_completed: Option<Ticks>,
     /// The cut at which the table changed last, as published.
     pub last_version: u64,
+    /// The schema that `model.json` shows; not known before the first snapshot.
+    #[serde(default)]
+    pub schema: Option<FileEntry>,
     /// When the table was looked at last for a snapshot.
     #[serde(default)]
     pub last_synced: Ticks,
@@ -424,6 +427,7 @@ fn link_table(state: &State, options: &LinkTableOptions) -> Result<LinkTable> {
         layout,
         initial_sync_completed: None,
         last_version: 0,
+        schema: None,
         last_synced: 0,
         current: CurrentFiles::new(),
         partitions: BTreeMap::new(),

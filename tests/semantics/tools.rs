@@ -95,6 +95,45 @@ fn verify_names_damage_and_exits_with_1() {
 }
 
 #[test]
+fn table_alter_adds_and_drops_columns_and_the_lake_follows() {
+    let data = published();
+    let wider = TASK.replace(
+        r#"{"name": "done", "type": "boolean"},"#,
+        r#"{"name": "effort", "type": "integer"},"#,
+    );
+    let schema = data.path().join("wider.json");
+    fs::write(&schema, &wider).unwrap();
+    let schema = schema.to_str().unwrap();
+    let change = &lines(data.path(), &["table", "alter", "task", schema])[0];
+    assert_eq!(change["added"], serde_json::json!(["effort"]));
+    assert_eq!(change["dropped"], serde_json::json!(["done"]));
+    run(data.path(), &["snapshot"]);
+    let shown = run(data.path(), &["table", "show", "task"]);
+    assert!(
+        String::from_utf8(shown)
+            .unwrap()
+            .contains("boolean, dropped")
+    );
+    let model = run(
+        data.path(),
+        &["fs", "cat", "dataverse-contoso-org1/model.json"],
+    );
+    let model: Value = serde_json::from_slice(&model).unwrap();
+    let attributes = model["entities"][0]["attributes"].as_array().unwrap();
+    assert_eq!(attributes.last().unwrap()["name"], "effort");
+    assert!(attributes.iter().any(|a| a["name"] == "done"));
+    fs::write(schema, TASK.replace("boolean", "money")).unwrap();
+    let told = output(data.path(), &["table", "alter", "task", schema], b"");
+    assert_eq!(told.status.code(), Some(1));
+    let text = String::from_utf8(told.stderr).unwrap();
+    assert!(
+        text.contains("column done cannot change its type"),
+        "{text}"
+    );
+    run(data.path(), &["verify", "--full"]);
+}
+
+#[test]
 fn dump_shows_journal_segments_catalog_and_blocks() {
     let data = published();
     let check = || {

@@ -4,6 +4,7 @@ mod compact;
 mod lookup;
 mod opening;
 mod options;
+mod schema_change;
 mod state;
 mod status;
 mod transaction;
@@ -59,6 +60,8 @@ pub(crate) struct Inner {
     state: Arc<RwLock<Arc<State>>>,
     /// Held by whoever changes the catalog.
     catalog_lock: Mutex<()>,
+    /// Held by whoever sends a commit, and alone by whoever changes a schema.
+    schema_gate: RwLock<()>,
     /// Held by whoever publishes.
     publication_lock: Mutex<()>,
     /// The snapshots that readers of this process hold.

@@ -199,6 +199,7 @@ fn assemble(
         journal,
         state,
         catalog_lock: Mutex::new(()),
+        schema_gate: RwLock::new(()),
         publication_lock: Mutex::new(()),
         leases: Default::default(),
         pack_holds: Default::default(),

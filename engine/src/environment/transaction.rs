@@ -1,7 +1,7 @@
 //! A transaction: row changes of any tables, all or nothing.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use uuid::Uuid;
 
@@ -115,7 +115,7 @@ impl Transaction {
     ///
     /// # Errors
     /// `InvalidInput` if a change was refused or the transaction is empty; `Busy` if the queue was
-    /// full.
+    /// full; `Conflict` if the schema of one of its tables changed meanwhile.
     pub fn commit_later(self) -> Result<CommitTicket> {
         if self.refused {
             return Err(Error::invalid(
@@ -131,7 +131,13 @@ impl Transaction {
             held: self.held,
         };
         let environment = self.environment;
+        let gate = environment.inner.schema_gate.read();
+        let gate = gate.unwrap_or_else(PoisonError::into_inner);
+        for (name, table) in &self.tables {
+            environment.refuse_old_schema(name, &table.schema)?;
+        }
         let ticket = environment.inner.committer.send(request, self.pressure)?;
+        drop(gate);
         environment.fold_if_large();
         Ok(ticket)
     }
