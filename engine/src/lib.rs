@@ -38,6 +38,7 @@
 //! # }
 //! ```
 
+mod backup;
 mod block;
 mod catalog;
 mod check;
@@ -61,6 +62,7 @@ mod segment;
 mod staging;
 mod value;
 
+pub use backup::{BackupReport, RestoreReport, backup_environment, restore};
 pub use catalog::{EnvironmentSettings, LineEnd};
 pub use check::{Depth, DumpPart, Finding, LakeOf, VerifyReport, dump_folder, verify_folder};
 pub use clock::{Clock, ManualClock, SystemClock, TICKS_PER_SECOND, Ticks};

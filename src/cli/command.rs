@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    changes, demo, dump, environment, fs, ingest, link, retention, serve, snapshot, status, table,
-    trickle, verify,
+    backup, changes, demo, dump, environment, fs, ingest, link, retention, serve, snapshot, status,
+    table, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -74,6 +74,10 @@ pub(crate) enum Command {
     Retention(retention::RetentionArgs),
     /// Show environments, tables and links in numbers
     Status(status::StatusArgs),
+    /// Write a backup of an environment while others go on writing
+    Backup(backup::BackupArgs),
+    /// Restore a backup as an environment that is not there
+    Restore(backup::RestoreArgs),
     /// Look for damage in environments and in what their lakes show
     Verify(verify::VerifyArgs),
     /// Show what stands in an environment's files

@@ -13,7 +13,7 @@ use lakestage::{DataFolder, DataFolderOptions};
 use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
-    changes, control, demo, dump, environment, fs, ingest, link, output, retention, serve,
+    backup, changes, control, demo, dump, environment, fs, ingest, link, output, retention, serve,
     snapshot, status, table, trickle, verify,
 };
 
@@ -93,6 +93,8 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Changes(args) => changes::run(args, session),
         Command::Retention(args) => retention::run(args, session),
         Command::Status(args) => status::run(args, session),
+        Command::Backup(args) => backup::backup(args, session),
+        Command::Restore(args) => backup::restore(args, session),
         Command::Verify(args) => verify::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Fs(args) => fs::run(args, session),

@@ -95,6 +95,33 @@ fn verify_names_damage_and_exits_with_1() {
 }
 
 #[test]
+fn a_backup_is_restored_into_another_folder() {
+    let data = published();
+    let file = data.path().join("monday.backup");
+    let folder = format!("{}/", data.path().join("monday").display());
+    let server = Server::start(data.path());
+    let report = &lines(data.path(), &["backup", file.to_str().unwrap()])[0];
+    assert_eq!(report["version"], 2);
+    run(data.path(), &["backup", &folder]);
+    server.kill();
+    for backup in [file.to_str().unwrap(), &folder] {
+        let other = tempfile::tempdir().unwrap();
+        let restored = &lines(other.path(), &["restore", backup])[0];
+        assert_eq!(restored["version"], 2);
+        let status = &lines(other.path(), &["status"])[0][0];
+        assert_eq!(status["lastVersion"], 2);
+        assert_eq!(status["links"][0]["activity"], "paused");
+        let told = output(other.path(), &["restore", backup], b"");
+        assert_eq!(told.status.code(), Some(1));
+        let link = status["links"][0]["name"].as_str().unwrap();
+        run(other.path(), &["link", "resume", link]);
+        ingest(other.path(), 3, "after");
+    }
+    let told = output(data.path(), &["restore", "no-such-file"], b"");
+    assert_eq!(told.status.code(), Some(1));
+}
+
+#[test]
 fn table_alter_adds_and_drops_columns_and_the_lake_follows() {
     let data = published();
     let wider = TASK.replace(
