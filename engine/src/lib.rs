@@ -53,10 +53,12 @@ mod ingest;
 mod journal;
 mod lake;
 mod link;
+mod link_status;
 mod locks;
 mod map;
 mod publish;
 mod row;
+mod salvage;
 mod schema;
 mod segment;
 mod staging;
@@ -81,12 +83,14 @@ pub use journal::{
     BackPressure, Commit, CommitTicket, Durability, Journal, MemoryJournal, Receipt, SledJournal,
 };
 pub use lake::{FolderLake, Lake, LakeEntry, Part};
-pub use link::{Activity, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink};
+pub use link::{Activity, LinkTableOptions, NewLink};
+pub use link_status::{LinkStatus, LinkTableStatus};
 pub use publish::{
     ModelSettings, PartitionNames, RowDifference, SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn,
     SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows, SnapshotTable,
     SyncReport, TableDifference, TrickleDue, TrickleFeed, TrickleOptions, TrickleStep, difference,
 };
+pub use salvage::{Loss, SalvageReport, salvage};
 pub use schema::{
     Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, SchemaChange,
     TableSchema,

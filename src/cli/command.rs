@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    backup, changes, demo, dump, environment, fs, ingest, link, retention, serve, snapshot, status,
-    table, trickle, verify,
+    backup, changes, demo, dump, environment, fs, ingest, link, retention, salvage, serve,
+    snapshot, status, table, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -80,6 +80,8 @@ pub(crate) enum Command {
     Restore(backup::RestoreArgs),
     /// Look for damage in environments and in what their lakes show
     Verify(verify::VerifyArgs),
+    /// Keep what is whole of a damaged environment, in a new data folder
+    Salvage(salvage::SalvageArgs),
     /// Show what stands in an environment's files
     Dump(dump::DumpArgs),
     /// Work with the files of the emulator's lake

@@ -15,6 +15,7 @@ mod output;
 mod progress;
 mod retention;
 mod run;
+mod salvage;
 mod serve;
 mod snapshot;
 mod status;

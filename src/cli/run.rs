@@ -13,8 +13,8 @@ use lakestage::{DataFolder, DataFolderOptions};
 use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
-    backup, changes, control, demo, dump, environment, fs, ingest, link, output, retention, serve,
-    snapshot, status, table, trickle, verify,
+    backup, changes, control, demo, dump, environment, fs, ingest, link, output, retention,
+    salvage, serve, snapshot, status, table, trickle, verify,
 };
 
 const FAILED: u8 = 1;
@@ -95,6 +95,7 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Status(args) => status::run(args, session),
         Command::Backup(args) => backup::backup(args, session),
         Command::Restore(args) => backup::restore(args, session),
+        Command::Salvage(args) => salvage::run(args, session),
         Command::Verify(args) => verify::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Fs(args) => fs::run(args, session),

@@ -122,6 +122,26 @@ fn a_backup_is_restored_into_another_folder() {
 }
 
 #[test]
+fn salvage_keeps_what_is_whole_in_a_new_data_folder() {
+    let data = published();
+    let pack = pack(data.path());
+    let mut bytes = fs::read(&pack).unwrap();
+    bytes[60] ^= 1;
+    fs::write(&pack, &bytes).unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let to = other.path().to_str().unwrap();
+    let text = String::from_utf8(run(data.path(), &["salvage", "--to", to])).unwrap();
+    let lost = format!("ids {} to {}, 1 row", id(1), id(1));
+    for part in ["kept 1 row of table task", &lost, "checksum"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let status = &lines(other.path(), &["status"])[0][0];
+    assert_eq!(status["tables"][0]["rows"], 1);
+    let told = output(data.path(), &["salvage", "--to", to], b"");
+    assert_eq!(told.status.code(), Some(1));
+}
+
+#[test]
 fn table_alter_adds_and_drops_columns_and_the_lake_follows() {
     let data = published();
     let wider = TASK.replace(

@@ -131,7 +131,7 @@ fn needed_by(catalog: &Catalog, table: &str, layout: &LayoutEntry, partition: &s
 }
 
 /// A layout as it is told.
-pub(super) fn layout_text(layout: &Layout) -> String {
+pub(crate) fn layout_text(layout: &Layout) -> String {
     let mode = match layout.mode {
         Mode::InPlace => "in-place",
         Mode::AppendOnly => "append-only",

@@ -18,7 +18,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+pub(crate) use blocks::layout_text;
 pub use dump::{DumpPart, dump_folder};
+pub(crate) use rows::{BlockRules, block_fault};
 pub(crate) use source::Source;
 
 use crate::catalog::Catalog;

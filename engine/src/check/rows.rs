@@ -7,7 +7,7 @@ use crate::row::{Cells, RowsIn, id_of, split_head};
 use crate::schema::SYSTEM_COLUMNS;
 
 /// What the rows of a block must obey.
-pub(super) struct BlockRules<'a> {
+pub(crate) struct BlockRules<'a> {
     pub layout: &'a LayoutEntry,
     pub partition: &'a str,
     /// The version up to which changes stand in blocks.
@@ -15,7 +15,7 @@ pub(super) struct BlockRules<'a> {
 }
 
 /// The first rule that the rows of a block break.
-pub(super) fn block_fault(
+pub(crate) fn block_fault(
     block: &BlockEntry,
     bytes: &[u8],
     rules: &BlockRules<'_>,
