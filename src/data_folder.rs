@@ -124,12 +124,22 @@ impl DataFolder {
         Ok(environment)
     }
 
+    /// The environment of that name, if this process has it open.
+    #[must_use]
+    pub fn opened(&self, name: &str) -> Option<Environment> {
+        lock(&self.environments).get(name).cloned()
+    }
+
     /// Closes an environment as soon as nobody else holds it.
     pub fn forget(&self, name: &str) {
         lock(&self.environments).remove(name);
     }
 
-    fn which(&self, name: Option<&str>) -> Result<String> {
+    /// The name of the environment that is meant: the given one, or the only one there is.
+    ///
+    /// # Errors
+    /// When there is none, or several and no name.
+    pub fn which(&self, name: Option<&str>) -> Result<String> {
         let names = self.environment_names()?;
         match (name, &names[..]) {
             (Some(name), _) if names.iter().any(|n| n == name) => Ok(name.to_owned()),

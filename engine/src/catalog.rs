@@ -25,7 +25,8 @@ use crate::schema::TableSchema;
 use crate::value::DateTimeFormat;
 
 const FORMAT: u32 = 1;
-const META_KEY: &str = "catalog";
+/// Under this key the journal keeps which file is the catalog.
+pub(crate) const CATALOG_KEY: &str = "catalog";
 
 /// What an environment is called and how it writes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -212,6 +213,36 @@ impl Catalog {
     }
 }
 
+/// Which file the journal's pointer names.
+pub(crate) fn catalog_entry(folder: &Path, pointer: &[u8]) -> Result<FileEntry> {
+    serde_json::from_slice(pointer)
+        .map_err(|e| Error::corrupt(folder, format!("the pointer to the catalog: {e}")))
+}
+
+/// The catalog in the bytes of its file.
+pub(crate) fn parse_catalog(path: &Path, bytes: &[u8]) -> Result<Catalog> {
+    let catalog: Catalog =
+        serde_json::from_slice(bytes).map_err(|e| Error::corrupt(path, e.to_string()))?;
+    if catalog.format != FORMAT {
+        return Err(Error::invalid(format!(
+            "{} has format {}, and this version of lakestage reads format {FORMAT}",
+            path.display(),
+            catalog.format
+        )));
+    }
+    Ok(catalog)
+}
+
+/// Reads a file of the catalog folder, and checks it.
+pub(crate) fn read_file(folder: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
+    let path = folder.join(&entry.file);
+    let bytes = fs::read(&path).context("reading", &path)?;
+    if crc32c(&[&bytes]) != entry.crc32c {
+        return Err(Error::corrupt(&path, "the file fails its checksum"));
+    }
+    Ok(bytes)
+}
+
 /// The catalog folder.
 pub(crate) struct CatalogStore {
     folder: PathBuf,
@@ -229,23 +260,12 @@ impl CatalogStore {
 
     /// The current catalog, if there is one yet.
     pub(crate) fn load(&self) -> Result<Option<Catalog>> {
-        let Some(pointer) = self.journal.meta(META_KEY)? else {
+        let Some(pointer) = self.journal.meta(CATALOG_KEY)? else {
             return Ok(None);
         };
-        let entry: FileEntry = serde_json::from_slice(&pointer).map_err(|e| {
-            Error::corrupt(&self.folder, format!("the pointer to the catalog: {e}"))
-        })?;
+        let entry = catalog_entry(&self.folder, &pointer)?;
         let bytes = self.read(&entry)?;
-        let catalog: Catalog = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::corrupt(&self.folder.join(&entry.file), e.to_string()))?;
-        if catalog.format != FORMAT {
-            return Err(Error::invalid(format!(
-                "{} has format {}, and this version of lakestage reads format {FORMAT}",
-                self.folder.display(),
-                catalog.format
-            )));
-        }
-        Ok(Some(catalog))
+        parse_catalog(&self.folder.join(&entry.file), &bytes).map(Some)
     }
 
     /// Makes `catalog` the current one, durably, and removes what only the one before it named.
@@ -257,7 +277,7 @@ impl CatalogStore {
         let entry = self.write(file, &bytes)?;
         let pointer = serde_json::to_vec(&entry)
             .map_err(|e| Error::invalid(format!("the catalog cannot be written: {e}")))?;
-        self.journal.set_meta(META_KEY, Some(&pointer))?;
+        self.journal.set_meta(CATALOG_KEY, Some(&pointer))?;
         self.collect(catalog, &entry.file)
     }
 
@@ -273,12 +293,12 @@ impl CatalogStore {
 
     /// Reads a file that a catalog names, and checks it.
     pub(crate) fn read(&self, entry: &FileEntry) -> Result<Vec<u8>> {
-        let path = self.folder.join(&entry.file);
-        let bytes = fs::read(&path).context("reading", &path)?;
-        if crc32c(&[&bytes]) != entry.crc32c {
-            return Err(Error::corrupt(&path, "the file fails its checksum"));
-        }
-        Ok(bytes)
+        read_file(&self.folder, entry)
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     fn collect(&self, catalog: &Catalog, current: &str) -> Result<()> {

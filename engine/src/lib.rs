@@ -38,8 +38,10 @@
 //! # }
 //! ```
 
+mod backup;
 mod block;
 mod catalog;
+mod check;
 mod checksum;
 mod clock;
 mod compaction;
@@ -55,12 +57,15 @@ mod locks;
 mod map;
 mod publish;
 mod row;
+mod salvage;
 mod schema;
 mod segment;
 mod staging;
 mod value;
 
+pub use backup::{BackupReport, RestoreReport, backup_environment, restore};
 pub use catalog::{EnvironmentSettings, LineEnd};
+pub use check::{Depth, DumpPart, Finding, LakeOf, VerifyReport, dump_folder, verify_folder};
 pub use clock::{Clock, ManualClock, SystemClock, TICKS_PER_SECOND, Ticks};
 pub use compaction::{DeletePartition, Granularity, Layout, Mode};
 pub use environment::{
@@ -85,8 +90,10 @@ pub use publish::{
     SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows, SnapshotTable,
     SyncReport, TableDifference, TrickleDue, TrickleFeed, TrickleOptions, TrickleStep, difference,
 };
+pub use salvage::{Loss, SalvageReport, salvage};
 pub use schema::{
-    Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, TableSchema,
+    Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue, SchemaChange,
+    TableSchema,
 };
 pub use segment::SegmentEntry;
 pub use value::{DateTimeFormat, Value, write_us_time};

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    changes, demo, environment, fs, ingest, link, retention, serve, snapshot, status, table,
-    trickle,
+    backup, changes, demo, dump, environment, fs, ingest, link, retention, salvage, serve,
+    snapshot, status, table, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -74,6 +74,16 @@ pub(crate) enum Command {
     Retention(retention::RetentionArgs),
     /// Show environments, tables and links in numbers
     Status(status::StatusArgs),
+    /// Write a backup of an environment while others go on writing
+    Backup(backup::BackupArgs),
+    /// Restore a backup as an environment that is not there
+    Restore(backup::RestoreArgs),
+    /// Look for damage in environments and in what their lakes show
+    Verify(verify::VerifyArgs),
+    /// Keep what is whole of a damaged environment, in a new data folder
+    Salvage(salvage::SalvageArgs),
+    /// Show what stands in an environment's files
+    Dump(dump::DumpArgs),
     /// Work with the files of the emulator's lake
     Fs(fs::FsArgs),
 }

@@ -1,10 +1,12 @@
 //! The command line: what it takes, and where it is carried out.
 
+mod backup;
 mod changes;
 mod command;
 mod console;
 mod control;
 mod demo;
+mod dump;
 mod environment;
 mod fs;
 mod ingest;
@@ -13,10 +15,12 @@ mod output;
 mod progress;
 mod retention;
 mod run;
+mod salvage;
 mod serve;
 mod snapshot;
 mod status;
 mod table;
 mod trickle;
+mod verify;
 
 pub(crate) use run::run;

@@ -13,8 +13,8 @@ use lakestage::{DataFolder, DataFolderOptions};
 use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
-    changes, control, demo, environment, fs, ingest, link, output, retention, serve, snapshot,
-    status, table, trickle,
+    backup, changes, control, demo, dump, environment, fs, ingest, link, output, retention,
+    salvage, serve, snapshot, status, table, trickle, verify,
 };
 
 const FAILED: u8 = 1;
@@ -93,6 +93,11 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Changes(args) => changes::run(args, session),
         Command::Retention(args) => retention::run(args, session),
         Command::Status(args) => status::run(args, session),
+        Command::Backup(args) => backup::backup(args, session),
+        Command::Restore(args) => backup::restore(args, session),
+        Command::Salvage(args) => salvage::run(args, session),
+        Command::Verify(args) => verify::run(args, session),
+        Command::Dump(args) => dump::run(args, session),
         Command::Fs(args) => fs::run(args, session),
         Command::Demo(_) | Command::Serve(_) | Command::Run(_) => {
             anyhow::bail!("a running server does not start another one")

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand, ValueEnum};
-use lakestage_engine::{Granularity, TableOptions, TableSchema};
+use lakestage_engine::{Granularity, SchemaChange, TableOptions, TableSchema};
 use serde::Serialize;
 
 use super::command::resolve;
@@ -29,6 +29,16 @@ enum TableCommand {
         after_help = "Example:\n  lakestage table add account.json contact.json --partition month"
     )]
     Add(AddArgs),
+    /// Change a table's columns while it has rows and writers
+    ///
+    /// A column that the new schema has and the table has not is added behind all others; one that only the table has
+    /// is dropped: it keeps its place in the files and is null from then on. Texts, ranges, choices and lookups may get
+    /// wider. Rows that are there stay as they are. A change of a type, of the primary key or of createdon, and anything
+    /// narrower, is refused: that takes a table of a new name. The lake shows the change with the next snapshot.
+    #[command(
+        after_help = "Example:\n  lakestage --json table show account > account.json\n  lakestage table alter account account.json"
+    )]
+    Alter(AlterArgs),
     /// Show the tables
     List(ListArgs),
     /// Show a table's columns in the order of the CSV
@@ -44,6 +54,19 @@ struct AddArgs {
     /// How the table is partitioned by createdon, unless a link asks for something else
     #[arg(long, value_enum, default_value_t = Partition::Year)]
     partition: Partition,
+
+    #[command(flatten)]
+    environment: EnvironmentArg,
+}
+
+#[derive(Debug, Args)]
+struct AlterArgs {
+    /// The table
+    table: String,
+
+    /// Its new schema
+    #[arg(value_name = "SCHEMA.json")]
+    schema: PathBuf,
 
     #[command(flatten)]
     environment: EnvironmentArg,
@@ -91,6 +114,7 @@ impl From<Partition> for Granularity {
 pub(crate) fn run(args: &TableArgs, session: &Session<'_>) -> Result<()> {
     match &args.command {
         TableCommand::Add(args) => add(args, session),
+        TableCommand::Alter(args) => alter(args, session),
         TableCommand::List(args) => list(args, session),
         TableCommand::Show(args) => show(args, session),
     }
@@ -145,6 +169,41 @@ fn add(args: &AddArgs, session: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
+fn alter(args: &AlterArgs, session: &Session<'_>) -> Result<()> {
+    let environment = session
+        .data
+        .environment(args.environment.environment.as_deref())?;
+    let schema = read_schema(&resolve(&session.folder, &args.schema))?;
+    if schema.name() != args.table {
+        bail!(
+            "{} describes the table {}, and not {}",
+            args.schema.display(),
+            schema.name(),
+            args.table
+        );
+    }
+    let change = environment.alter_table(&schema)?;
+    output::print(session.console, session.json, &change, change_text)
+}
+
+fn change_text(change: &SchemaChange) -> String {
+    let parts = [
+        ("added", &change.added),
+        ("dropped", &change.dropped),
+        ("taken up again", &change.restored),
+        ("widened", &change.widened),
+    ];
+    let told: Vec<String> = parts
+        .iter()
+        .filter(|(_, columns)| !columns.is_empty())
+        .map(|(what, columns)| format!("{what} {}", columns.join(", ")))
+        .collect();
+    match told.is_empty() {
+        true => format!("{}: no column changes", change.table),
+        false => format!("{}: {}", change.table, told.join("; ")),
+    }
+}
+
 fn list(args: &ListArgs, session: &Session<'_>) -> Result<()> {
     let environment = session
         .data
@@ -168,7 +227,9 @@ fn show(args: &ShowArgs, session: &Session<'_>) -> Result<()> {
     output::print(session.console, false, &(), |()| {
         let mut table = TextTable::new(&[("column", Align::Left), ("type", Align::Left)]);
         for attribute in schema.attributes() {
-            table.row(vec![attribute.name.clone(), attribute.kind.to_string()]);
+            let dropped = if attribute.dropped { ", dropped" } else { "" };
+            let kind = format!("{}{dropped}", attribute.kind);
+            table.row(vec![attribute.name.clone(), kind]);
         }
         table.text("")
     })

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use lakestage_engine::{Lake, LinkTableOptions, Mode, NewLink, Result, TrickleFeed, TrickleStep};
+use lakestage_engine::{
+    Depth, Environment, FolderLake, Lake, LinkTableOptions, Mode, NewLink, Result, TableSchema,
+    TrickleFeed, TrickleStep, restore, salvage,
+};
 
 use crate::failing_lake::FailingLake;
-use crate::world::{World, id};
+use crate::world::{TASK, World, id};
 
 const FIRST: &str = "2023-11-14T22.13.20Z";
 const EVERY_S: u32 = 900;
@@ -284,4 +287,66 @@ fn tables_come_and_go_without_touching_folders_that_are_complete() {
             .iter()
             .all(|(path, bytes)| now.get(path) == Some(bytes))
     );
+}
+
+#[test]
+fn what_a_folder_waits_for_is_verified_backed_up_and_salvaged() {
+    let world = two_intervals();
+    let lake = FailingLake::at(world.lake(), 0, false);
+    assert!(world.environment.snapshot("lake", &lake).is_err());
+    let folder = world.folder.path().to_owned();
+    world
+        .environment
+        .backup(&folder.join("backup"), false)
+        .unwrap();
+    let lakes = |_: &str, filesystem: &str| {
+        let lake = FolderLake::new(&folder.join("lake"), filesystem);
+        Ok(Box::new(lake) as Box<dyn Lake>)
+    };
+    let found = world.environment.verify(Depth::Full, &lakes).unwrap();
+    assert!(found.findings.is_empty(), "{:?}", found.findings);
+    let World {
+        folder: _kept,
+        environment,
+        ..
+    } = world;
+    drop(environment);
+    restore(&folder.join("backup"), &folder.join("restored")).unwrap();
+    salvage(&folder.join("environment"), &folder.join("salvaged")).unwrap();
+    for copy in ["restored", "salvaged"] {
+        let environment = Environment::open(&folder.join(copy)).unwrap();
+        environment.resume_link("lake").unwrap();
+        let name = environment.filesystem_name();
+        let lake = FolderLake::new(&folder.join("lake"), &name);
+        let report = environment.snapshot("lake", &lake).unwrap();
+        assert!(report.changed, "{copy}");
+        let found = environment.verify(Depth::Full, &lakes).unwrap();
+        assert!(found.findings.is_empty(), "{copy}: {:?}", found.findings);
+    }
+}
+
+#[test]
+fn a_changed_schema_shows_at_the_root_without_a_folder() {
+    let world = world();
+    world.task(1, 2021, "one");
+    world.snapshot();
+    let before = files(&world);
+    let wider = TASK.replace(
+        r#"{"name": "done""#,
+        r#"{"name": "extra", "type": "integer"}, {"name": "done""#,
+    );
+    let wider = TableSchema::from_json(&wider).unwrap();
+    world.environment.alter_table(&wider).unwrap();
+    assert!(!world.snapshot().changed);
+    let after = files(&world);
+    assert!(before.keys().eq(after.keys()));
+    let names = world.entity("task")["attributes"].to_string();
+    assert!(names.contains("extra"), "{names}");
+    assert_eq!(
+        before[&format!("{FIRST}/model.json")],
+        after[&format!("{FIRST}/model.json")]
+    );
+    world.task(2, 2021, "two");
+    world.snapshot();
+    assert_eq!(closed(&world).len(), 2);
 }

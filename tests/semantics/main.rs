@@ -20,5 +20,6 @@ mod promises;
 mod readme;
 mod rows;
 mod snapshots;
+mod tools;
 mod trickle;
 mod world;

@@ -41,7 +41,8 @@ impl BlockEntry {
         }
     }
 
-    fn may_contain(&self, id: u128) -> bool {
+    /// Whether the fences and the filter let the id through.
+    pub(crate) fn may_contain(&self, id: u128) -> bool {
         self.first <= id && id <= self.last && filter::may_contain(&self.filter, id)
     }
 }

@@ -92,11 +92,16 @@ pub(crate) struct Packs {
 impl Packs {
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         files::create_folder(folder)?;
-        Ok(Packs {
+        Ok(Self::at(folder))
+    }
+
+    /// The packs of a folder that is only looked at.
+    pub(crate) fn at(folder: &Path) -> Self {
+        Packs {
             folder: folder.to_owned(),
             mapped: Mutex::default(),
             manifests: Mutex::default(),
-        })
+        }
     }
 
     /// The file of a pack.

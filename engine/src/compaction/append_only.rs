@@ -175,15 +175,16 @@ fn write(change: &Change<'_>, entry: &LayoutEntry, out: &mut Vec<u8>) {
         }
         What::Remove => {
             // Only the ids, the times, the version and IsDelete of a deleted row are known.
-            let positions = entry.columns.max(entry.is_delete_position + 1);
-            for position in 0..positions {
-                if position > 0 {
+            for place in 0..=entry.columns {
+                if place > 0 {
                     out.push(b',');
                 }
-                if Some(position) == entry.version_position {
-                    out.extend_from_slice(itoa::Buffer::new().format(change.version).as_bytes());
-                } else if position == entry.is_delete_position {
+                // Columns that were added later stand behind IsDelete.
+                let attribute = place - usize::from(place > entry.is_delete_position);
+                if place == entry.is_delete_position {
                     out.extend_from_slice(b"True");
+                } else if Some(attribute) == entry.version_position {
+                    out.extend_from_slice(itoa::Buffer::new().format(change.version).as_bytes());
                 }
             }
         }
@@ -192,10 +193,13 @@ fn write(change: &Change<'_>, entry: &LayoutEntry, out: &mut Vec<u8>) {
 
 /// Puts the empty cell of `IsDelete` into the cells that begin at `start`.
 pub(super) fn insert_is_delete(out: &mut Vec<u8>, start: usize, position: usize) {
-    let cell = Cells::of(&out[start..]).nth(position).map(|c| c.start);
+    let mut cells = Cells::of(&out[start..]);
+    let before = cells.by_ref().take(position).count();
+    let cell = cells.next().map(|c| c.start);
     match cell {
         // A column that was added later comes behind it.
         Some(offset) => out.insert(start + offset, b','),
-        None => out.push(b','),
+        // A row from before a column was added gets the cells that it lacks before it.
+        None => out.resize(out.len() + 1 + (position - before), b','),
     }
 }

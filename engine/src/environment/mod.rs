@@ -4,6 +4,7 @@ mod compact;
 mod lookup;
 mod opening;
 mod options;
+mod schema_change;
 mod state;
 mod status;
 mod transaction;
@@ -16,6 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 pub use lookup::CurrentRow;
 pub(crate) use lookup::with_version;
+pub(crate) use opening::{CATALOG_FOLDER, JOURNAL_FOLDER, PACKS_FOLDER, SEGMENTS_FOLDER, lock};
 pub use options::OpenOptions;
 pub(crate) use state::{State, Table};
 pub use status::{EnvironmentStatus, TableStatus};
@@ -61,6 +63,8 @@ pub(crate) struct Inner {
     state: Arc<RwLock<Arc<State>>>,
     /// Held by whoever changes the catalog.
     catalog_lock: Mutex<()>,
+    /// Held by whoever sends a commit, and alone by whoever changes a schema.
+    schema_gate: RwLock<()>,
     /// Held by whoever publishes.
     publication_lock: Mutex<()>,
     /// The snapshots that readers of this process hold.

@@ -27,7 +27,10 @@ use crate::segment::{Segment, SegmentEntry, SegmentStore};
 use crate::staging::{Limits, Sealer, Sealing, Staging};
 
 const LOCK_FILE: &str = "lock";
-const JOURNAL_FOLDER: &str = "journal";
+pub(crate) const JOURNAL_FOLDER: &str = "journal";
+pub(crate) const CATALOG_FOLDER: &str = "catalog";
+pub(crate) const PACKS_FOLDER: &str = "packs";
+pub(crate) const SEGMENTS_FOLDER: &str = "segments";
 const FILESYSTEM_NAME_BYTES_MAX: usize = 63;
 
 pub(super) fn create(
@@ -39,7 +42,7 @@ pub(super) fn create(
     files::create_folder(folder)?;
     let lock = lock(folder)?;
     let journal: Arc<dyn Journal> = Arc::new(SledJournal::open(&folder.join(JOURNAL_FOLDER))?);
-    let store = CatalogStore::open(&folder.join("catalog"), journal.clone())?;
+    let store = CatalogStore::open(&folder.join(CATALOG_FOLDER), journal.clone())?;
     if store.load()?.is_some() {
         return Err(Error::AlreadyExists {
             what: "environment in the folder",
@@ -58,7 +61,7 @@ pub(super) fn open(folder: &Path, options: OpenOptions) -> Result<Environment> {
     }
     let lock = lock(folder)?;
     let journal: Arc<dyn Journal> = Arc::new(SledJournal::open(&folder.join(JOURNAL_FOLDER))?);
-    let store = CatalogStore::open(&folder.join("catalog"), journal.clone())?;
+    let store = CatalogStore::open(&folder.join(CATALOG_FOLDER), journal.clone())?;
     assemble(folder, lock, None, options, journal, store)
 }
 
@@ -73,7 +76,7 @@ pub(super) fn open_on(
     }
     files::create_folder(folder)?;
     let lock = lock(folder)?;
-    let store = CatalogStore::open(&folder.join("catalog"), journal.clone())?;
+    let store = CatalogStore::open(&folder.join(CATALOG_FOLDER), journal.clone())?;
     assemble(folder, lock, settings, options, journal, store)
 }
 
@@ -106,7 +109,8 @@ fn check_names(settings: &EnvironmentSettings) -> Result<()> {
     )))
 }
 
-fn lock(folder: &Path) -> Result<File> {
+/// Keeps other processes out of an environment until the file is dropped.
+pub(crate) fn lock(folder: &Path) -> Result<File> {
     let path = folder.join(LOCK_FILE);
     let file = File::options()
         .create(true)
@@ -132,7 +136,7 @@ fn assemble(
     journal: Arc<dyn Journal>,
     store: CatalogStore,
 ) -> Result<Environment> {
-    let packs = Packs::open(&folder.join("packs"))?;
+    let packs = Packs::open(&folder.join(PACKS_FOLDER))?;
     let catalog = match (store.load()?, settings) {
         (Some(catalog), _) => catalog,
         (None, Some(settings)) => {
@@ -150,7 +154,7 @@ fn assemble(
     let live = catalog.live_bytes(&packs)?;
     let manifests = catalog.manifests();
     packs.collect(|id| live.contains_key(&id), |m| manifests.contains(m))?;
-    let segment_store = SegmentStore::open(&folder.join("segments"))?;
+    let segment_store = SegmentStore::open(&folder.join(SEGMENTS_FOLDER))?;
     let replay = Replay::of(&catalog, &*journal, &segment_store)?;
     let holders = Holders::load(&*journal)?;
     let start = CommitterStart {
@@ -196,6 +200,7 @@ fn assemble(
         journal,
         state,
         catalog_lock: Mutex::new(()),
+        schema_gate: RwLock::new(()),
         publication_lock: Mutex::new(()),
         leases: Default::default(),
         pack_holds: Default::default(),

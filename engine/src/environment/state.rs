@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::block::{Manifest, Packs};
-use crate::catalog::{Catalog, CatalogStore};
+use crate::catalog::{Catalog, CatalogStore, FileEntry};
 use crate::compaction::Granularity;
 use crate::error::{Error, Result};
 use crate::row::RowPlan;
@@ -22,6 +22,8 @@ pub(crate) struct State {
 pub(crate) struct Table {
     pub id: u16,
     pub plan: RowPlan,
+    /// The file of its schema, which tells one schema from the next.
+    pub schema: FileEntry,
 }
 
 impl State {
@@ -34,6 +36,7 @@ impl State {
             let schema = Arc::new(TableSchema::from_json(&json)?);
             let table = Table {
                 id: entry.id,
+                schema: entry.schema.clone(),
                 plan: RowPlan::new(schema, catalog.settings.date_time_format),
             };
             tables.insert(name.clone(), Arc::new(table));

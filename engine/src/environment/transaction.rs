@@ -1,7 +1,7 @@
 //! A transaction: row changes of any tables, all or nothing.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use uuid::Uuid;
 
@@ -115,7 +115,8 @@ impl Transaction {
     ///
     /// # Errors
     /// `InvalidInput` if a change was refused or the transaction is empty; `Busy` if the queue was
-    /// full, or if too much waits to be merged into blocks because merging fails.
+    /// full, or if too much waits to be merged into blocks because merging fails; `Conflict` if the schema of one of its
+    /// tables changed meanwhile.
     pub fn commit_later(self) -> Result<CommitTicket> {
         if self.refused {
             return Err(Error::invalid(
@@ -132,6 +133,11 @@ impl Transaction {
         };
         let environment = self.environment;
         environment.bound_unmerged()?;
+        let gate = environment.inner.schema_gate.read();
+        let _gate = gate.unwrap_or_else(PoisonError::into_inner);
+        for (name, table) in &self.tables {
+            environment.refuse_old_schema(name, &table.schema)?;
+        }
         environment.inner.committer.send(request, self.pressure)
     }
 

@@ -91,6 +91,9 @@ impl Changes {
     /// `Corrupt` if the segment that holds them is damaged; the reader stays where it is.
     #[allow(clippy::should_implement_trait)] // An iterator would be over at its first end.
     pub fn next(&mut self) -> Result<Option<ChangeBatch>> {
+        // Columns may have come since the last batch.
+        let name = self.table.plan.schema().name();
+        self.table = self.environment.state().table(name)?.clone();
         loop {
             if self.ahead.is_empty() && !self.look_ahead()? {
                 return Ok(None);

@@ -73,7 +73,7 @@ impl Holders {
     }
 
     /// Notes a reader that needs everything behind a version.
-    pub(super) fn open_reader(&mut self, version: u64) -> u64 {
+    pub(crate) fn open_reader(&mut self, version: u64) -> u64 {
         self.next_reader += 1;
         self.readers.insert(self.next_reader, version);
         self.next_reader
@@ -83,7 +83,7 @@ impl Holders {
         self.readers.insert(reader, version);
     }
 
-    pub(super) fn close_reader(&mut self, reader: u64) {
+    pub(crate) fn close_reader(&mut self, reader: u64) {
         self.readers.remove(&reader);
     }
 

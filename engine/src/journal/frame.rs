@@ -15,7 +15,7 @@ use crate::checksum::crc32c;
 
 /// No entry in sled is larger: above about 8 KiB sled makes files that it never syncs.
 pub(super) const FRAME_BYTES_MAX: usize = 4_000;
-const HEADER_BYTES: usize = 36;
+pub(super) const HEADER_BYTES: usize = 36;
 const CHUNK_BYTES: usize = FRAME_BYTES_MAX - HEADER_BYTES;
 const FORMAT: u8 = 1;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
+use super::frame::frames;
 use super::{Commit, Durability, Journal};
 use crate::error::{Error, Result};
 use crate::segment::SegmentEntry;
@@ -157,6 +158,11 @@ impl Journal for MemoryJournal {
                 disk.meta.remove(key);
             }
         })
+    }
+
+    fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+        let commits = self.state().live.commits.clone();
+        Ok((0..).zip(commits.iter().flat_map(frames)).collect())
     }
 
     fn stored_bytes(&self) -> Result<u64> {

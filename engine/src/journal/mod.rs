@@ -7,6 +7,7 @@
 mod committer;
 mod durability;
 mod frame;
+mod inspect;
 mod memory;
 mod opening;
 mod record;
@@ -17,6 +18,7 @@ pub(crate) use committer::{
     Committer, Follower, Request as CommitRequest, Start as CommitterStart,
 };
 pub use durability::{BackPressure, Durability};
+pub(crate) use inspect::{ReadFrames, frame_versions};
 pub use memory::MemoryJournal;
 pub(crate) use record::{Operation, Record, Records};
 pub use sled_journal::SledJournal;
@@ -83,6 +85,10 @@ pub trait Journal: Send + Sync {
 
     /// Replaces the value of a metadata key, at most 4,000 bytes; `None` removes it.
     fn set_meta(&self, key: &str, value: Option<&[u8]>) -> Result<()>;
+
+    /// The frames of the commits that no segment holds, numbered and as they stand, for whoever
+    /// looks for damage.
+    fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>>;
 
     /// Bytes of the log on disk.
     fn stored_bytes(&self) -> Result<u64>;

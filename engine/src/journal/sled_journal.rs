@@ -298,6 +298,16 @@ impl Journal for SledJournal {
         })
     }
 
+    fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+        let entries = self.log.range(..SEGMENT_BIT.to_be_bytes());
+        entries
+            .map(|entry| {
+                let (key, frame) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
+                Ok((frame_number(&self.folder, &key)?, frame.to_vec()))
+            })
+            .collect()
+    }
+
     fn stored_bytes(&self) -> Result<u64> {
         self.db
             .size_on_disk()

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use status::{IncrementalStatus, LinkStatus, LinkTableStatus};
 
-use crate::catalog::{Catalog, CatalogStore};
+use crate::catalog::{Catalog, CatalogStore, FileEntry};
 use crate::clock::Ticks;
 use crate::compaction::{DeletePartition, Granularity, Layout, Mode};
 use crate::environment::{Environment, State};
@@ -178,6 +178,9 @@ pub(crate) struct LinkTable {
     pub initial_sync_completed: Option<Ticks>,
     /// The cut at which the table changed last, as published.
     pub last_version: u64,
+    /// The schema that `model.json` shows; not known before the first snapshot.
+    #[serde(default)]
+    pub schema: Option<FileEntry>,
     /// When the table was looked at last for a snapshot.
     #[serde(default)]
     pub last_synced: Ticks,
@@ -386,6 +389,7 @@ fn link_table(state: &State, options: &LinkTableOptions, owner: Option<u32>) -> 
         layout,
         initial_sync_completed: None,
         last_version: 0,
+        schema: None,
         last_synced: 0,
         current: CurrentFiles::new(),
         partitions: BTreeMap::new(),

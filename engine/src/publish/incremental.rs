@@ -104,6 +104,7 @@ impl Environment {
     pub(super) fn close_folder(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
         self.fold()?;
         if !self.take_rows(link)? {
+            self.refresh_root(link, lake)?;
             return Ok(SnapshotReport::unchanged(link::find(&self.state(), link)?));
         }
         self.finish_folder(link, lake)
@@ -142,6 +143,28 @@ impl Environment {
         Ok(true)
     }
 
+    /// Shows schemas that changed since the last folder, though no row did.
+    fn refresh_root(&self, link: &str, lake: &dyn Lake) -> Result<()> {
+        let state = self.state();
+        let before = link::find(&state, link)?;
+        let mut after = before.clone();
+        after.note_schemas(&state)?;
+        let Some(incremental) = &before.incremental else {
+            return Ok(());
+        };
+        if incremental.closed.is_empty() || after == *before {
+            return Ok(());
+        }
+        let folder = Folder {
+            environment: self,
+            state: &state,
+            lake,
+            name: &incremental.open,
+        };
+        folder.write_root(&after)?;
+        self.update_link(link, |entry| *entry = after)
+    }
+
     /// Brings a folder that is being closed to its end; nothing happens where there is none.
     pub(super) fn finish_folder(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
         let _packs = self.hold_packs();
@@ -167,10 +190,11 @@ impl Environment {
         )?;
         let mut after = before.clone();
         after.note_folder(folder.name, closing);
+        after.note_schemas(&state)?;
         let files = folder.write(&after, closing)?;
         let log = after.incremental.as_ref().map(|i| i.closed.join(","));
         let log = log.unwrap_or_default();
-        folder.write_root(&mut after)?;
+        folder.write_root(&after)?;
         lake.write(CLOSED_FOLDERS_FILE, &[Part::Bytes(log.as_bytes())], TEXT)?;
         lake.write(
             CURRENT_FOLDER_FILE,
@@ -184,6 +208,13 @@ impl Environment {
 }
 
 impl LinkEntry {
+    fn note_schemas(&mut self, state: &State) -> Result<()> {
+        for (name, table) in &mut self.tables {
+            table.schema = Some(state.table(name)?.schema.clone());
+        }
+        Ok(())
+    }
+
     /// The link as it is once the folder is closed.
     fn note_folder(&mut self, folder: &str, closing: &Closing) {
         self.last_version = closing.version;
@@ -286,7 +317,7 @@ impl Folder<'_> {
     }
 
     /// The schemas of all tables as they are now, at the root, where they changed.
-    fn write_root(&self, link: &mut LinkEntry) -> Result<()> {
+    fn write_root(&self, link: &LinkEntry) -> Result<()> {
         let tables: Vec<&str> = link.tables.keys().map(String::as_str).collect();
         let model = model_json::render_folder(self.state, link, self.name, &tables, |_| None)?;
         self.write_whole(MODEL_FILE, &model, JSON)?;

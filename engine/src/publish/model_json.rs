@@ -102,7 +102,8 @@ pub(super) fn render(state: &State, link: &LinkEntry) -> Result<Vec<u8>> {
         .iter()
         .map(|(name, table)| {
             let schema = state.table(name)?.plan.schema();
-            Ok(entity(link, table, schema, Shown::Snapshot))
+            let is_delete = is_delete_position(state, name, table);
+            Ok(entity(link, table, (schema, is_delete), Shown::Snapshot))
         })
         .collect::<Result<Vec<_>>>()?;
     write(entities)
@@ -113,7 +114,22 @@ pub(super) fn render_current(state: &State, link: &LinkEntry, table: &str) -> Re
     let schema = state.table(table)?.plan.schema();
     let linked = link.tables.get(table);
     let linked = linked.ok_or_else(|| Error::not_found("table in the link", table))?;
-    write(vec![entity(link, linked, schema, Shown::Current)])
+    let is_delete = is_delete_position(state, table, linked);
+    write(vec![entity(
+        link,
+        linked,
+        (schema, is_delete),
+        Shown::Current,
+    )])
+}
+
+/// Behind how many attributes `IsDelete` stands; `None` in an in-place table, which has none.
+fn is_delete_position(state: &State, name: &str, table: &LinkTable) -> Option<usize> {
+    if table.layout.mode == Mode::InPlace {
+        return None;
+    }
+    let entry = state.catalog.tables.get(name)?;
+    Some(entry.layout(&table.layout)?.is_delete_position)
 }
 
 /// The bytes of a `model.json` in a folder of what changed, for some tables of the link. `changed` gives the
@@ -129,7 +145,8 @@ pub(super) fn render_folder<'a>(
     for (name, table) in &link.tables {
         if tables.contains(&name.as_str()) {
             let schema = state.table(name)?.plan.schema();
-            let mut shown = entity(link, table, schema, Shown::None);
+            let is_delete = is_delete_position(state, name, table);
+            let mut shown = entity(link, table, (schema, is_delete), Shown::None);
             let partitions = changed(name).into_iter().flatten();
             shown.partitions = partitions
                 .map(|(part, _)| partition(link, part, &format!("{folder}/{name}/{part}.csv")))
@@ -162,7 +179,7 @@ fn write(entities: Vec<Entity<'_>>) -> Result<Vec<u8>> {
 fn entity<'a>(
     link: &LinkEntry,
     table: &LinkTable,
-    schema: &'a TableSchema,
+    (schema, is_delete): (&'a TableSchema, Option<usize>),
     shown: Shown,
 ) -> Entity<'a> {
     let state = match table.initial_sync_completed {
@@ -187,7 +204,7 @@ fn entity<'a>(
         name: schema.name(),
         description: schema.name(),
         annotations,
-        attributes: attributes(&link.model, table, schema),
+        attributes: attributes(&link.model, is_delete, schema),
         partitions: match shown {
             Shown::Snapshot => snapshot_partitions(link, table),
             Shown::Current => current_partitions(link, table, schema.name()),
@@ -225,7 +242,7 @@ fn annotation(name: &'static str, value: &str) -> Annotation {
 
 fn attributes<'a>(
     settings: &ModelSettings,
-    table: &LinkTable,
+    is_delete: Option<usize>,
     schema: &'a TableSchema,
 ) -> Vec<ModelAttribute<'a>> {
     let [id, created, modified] = SYSTEM_COLUMNS;
@@ -241,8 +258,10 @@ fn attributes<'a>(
             attributes.push(model_attribute(settings, attribute));
         }
     }
-    if table.layout.mode == Mode::AppendOnly {
-        attributes.push(plain(IS_DELETE_COLUMN, "boolean"));
+    if let Some(position) = is_delete {
+        // Columns that were added later stand behind it.
+        let place = (SYSTEM_COLUMNS.len() + position).min(attributes.len());
+        attributes.insert(place, plain(IS_DELETE_COLUMN, "boolean"));
     }
     attributes
 }

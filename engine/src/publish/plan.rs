@@ -67,6 +67,9 @@ impl Plan {
         for (name, mut table) in plan.link.tables.clone() {
             changed |= plan.table(state, &name, number, &mut table, lake)?;
             changed |= table.initial_sync_completed.is_none();
+            let schema = &state.table(&name)?.schema;
+            changed |= table.schema.as_ref().is_some_and(|shown| shown != schema);
+            table.schema = Some(schema.clone());
             table.initial_sync_completed.get_or_insert(now);
             table.last_synced = now;
             plan.link.tables.insert(name, table);

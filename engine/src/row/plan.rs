@@ -39,6 +39,8 @@ pub(crate) struct RowPlan {
     state: Option<usize>,
     status: Option<(usize, Vec<OptionValue>)>,
     required: Vec<usize>,
+    /// Whether a column left the table and is null.
+    dropped: Vec<bool>,
 }
 
 impl RowPlan {
@@ -49,6 +51,7 @@ impl RowPlan {
             state: None,
             status: None,
             required: Vec::new(),
+            dropped: schema.attributes().iter().map(|a| a.dropped).collect(),
             schema: schema.clone(),
         };
         for (position, attribute) in schema.attributes().iter().enumerate() {
@@ -102,11 +105,16 @@ impl RowPlan {
             if Some(*position) == self.schema.created_on() {
                 continue;
             }
+            if self.dropped[*position] && !value.is_null() {
+                let rule = "was dropped from the table; leave the column out, or take it up again with `lakestage table alter`";
+                return Err(draft.wrong(*position, *value, rule));
+            }
             draft.set(*position, *value)?;
         }
         let created = draft.created_on(given, current.is_some(), now)?;
         if let Some(modified_on) = self.schema.modified_on()
             && !is_given[modified_on]
+            && !self.dropped[modified_on]
         {
             draft.set(modified_on, Value::Moment(now))?;
         }
@@ -130,8 +138,9 @@ struct Draft<'a> {
 impl Draft<'_> {
     fn take_over(&mut self) {
         // A row from before a column was added is shorter; what it lacks is null.
-        for (cell, range) in self.cells.iter_mut().zip(Cells::of(self.current)) {
-            if !range.is_empty() {
+        let cells = self.cells.iter_mut().zip(&self.plan.dropped);
+        for ((cell, dropped), range) in cells.zip(Cells::of(self.current)) {
+            if !range.is_empty() && !dropped {
                 *cell = Cell::Old(range);
             }
         }

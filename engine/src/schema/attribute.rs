@@ -11,6 +11,8 @@ pub struct Attribute {
     pub kind: AttributeType,
     /// A row without a value here is refused.
     pub required: bool,
+    /// It is no longer part of the table, keeps its place in the CSV and is null from now on.
+    pub dropped: bool,
     /// The name of the choice that several tables share, for a choice that is one.
     pub global_option_set: Option<String>,
 }

@@ -1,10 +1,13 @@
 //! What a table looks like: its attributes, their types and their order in the CSV.
 
+mod alter;
 mod attribute;
 mod parse;
 
 use std::collections::HashMap;
 
+pub use alter::SchemaChange;
+pub(crate) use alter::altered;
 pub use attribute::{
     Attribute, AttributeType, ChoiceKind, DateTimeBehavior, LookupKind, OptionValue,
 };

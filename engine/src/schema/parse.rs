@@ -45,6 +45,8 @@ struct ColumnJson {
     _description: Option<String>,
     #[serde(default)]
     required: bool,
+    #[serde(default)]
+    dropped: bool,
     targets: Option<Vec<String>>,
     options: Option<Vec<OptionJson>>,
     min: Option<i64>,
@@ -125,7 +127,8 @@ fn expand(table: &str, column: &ColumnJson, attributes: &mut Vec<Attribute>) -> 
     attributes.push(Attribute {
         name: column.name.clone(),
         kind,
-        required: column.required,
+        required: column.required && !column.dropped,
+        dropped: column.dropped,
         global_option_set: column.global_option_set.clone(),
     });
     if let Some(kind) = pair {
@@ -133,6 +136,7 @@ fn expand(table: &str, column: &ColumnJson, attributes: &mut Vec<Attribute>) -> 
             name: format!("{}_entitytype", column.name),
             kind,
             required: false,
+            dropped: column.dropped,
             global_option_set: None,
         });
     }

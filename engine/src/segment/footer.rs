@@ -7,6 +7,10 @@
 //! ```
 //! A run is the rows of one table and partition in the order. All integers are little-endian.
 
+use super::SegmentEntry;
+use crate::checksum::crc32c;
+use crate::clock::Ticks;
+
 const FORMAT: u32 = 1;
 const HEADER_BYTES: usize = 24;
 const PART_BYTES: usize = 20;
@@ -104,6 +108,25 @@ impl Footer {
                 .collect::<Option<_>>()?,
         })
     }
+}
+
+/// The entry of a file, from its footer alone; `None` if that is not whole.
+pub(super) fn entry_of(number: u64, bytes: &[u8]) -> Option<SegmentEntry> {
+    let (rest, tail) = bytes.split_at_checked(bytes.len().checked_sub(TAIL_BYTES)?)?;
+    let (length, footer_crc32c) = (u32_at(tail, 0)? as usize, u32_at(tail, 4)?);
+    let footer = &rest[rest.len().checked_sub(length)?..];
+    if tail.get(8..)? != MAGIC || crc32c(&[footer]) != footer_crc32c {
+        return None;
+    }
+    let footer = Footer::decode(footer)?;
+    Some(SegmentEntry {
+        number,
+        first_version: footer.first_version,
+        last_version: footer.first_version + u64::from(footer.rows).checked_sub(1)?,
+        last_committed: Ticks::MIN,
+        bytes: bytes.len() as u64,
+        footer_crc32c,
+    })
 }
 
 fn part(bytes: &[u8]) -> Option<Part> {

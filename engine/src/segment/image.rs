@@ -34,6 +34,13 @@ pub(super) struct Image {
     filter: OnceLock<Vec<u8>>,
 }
 
+impl Image {
+    /// All bytes of the file, unchecked.
+    pub(super) fn raw(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// What owns the bytes of a mapped segment.
 struct Mapped(Arc<Mmap>);
 

@@ -20,6 +20,7 @@ mod group;
 mod image;
 mod search;
 mod store;
+mod verify;
 mod writer;
 
 use serde::{Deserialize, Serialize};

@@ -1,12 +1,12 @@
 //! The folder of the segments.
 
 use std::collections::HashSet;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Segment, SegmentEntry, SegmentWriter};
+use super::{Segment, SegmentEntry, SegmentWriter, footer};
 use crate::compaction::Granularity;
 use crate::error::{Error, IoContext, Result};
 use crate::files;
@@ -26,6 +26,13 @@ impl SegmentStore {
         })
     }
 
+    /// The segments of a folder that is only looked at.
+    pub(crate) fn at(folder: &Path) -> Self {
+        SegmentStore {
+            folder: folder.to_owned(),
+        }
+    }
+
     /// The segment of an entry. Its file is opened when it is first used, so that damage to one
     /// keeps nobody from the others.
     pub(crate) fn segment(&self, entry: SegmentEntry) -> Arc<Segment> {
@@ -35,6 +42,28 @@ impl SegmentStore {
 
     fn path(&self, number: u64) -> PathBuf {
         self.folder.join(format!("segment-{number:010}.arrows"))
+    }
+
+    /// The segments of the files that are there, as their own footers tell, where no journal names
+    /// them. The time of the last commit is not known.
+    pub(crate) fn entries_of_files(&self) -> Result<Vec<SegmentEntry>> {
+        let mut entries = Vec::new();
+        if !self.folder.is_dir() {
+            return Ok(entries);
+        }
+        for name in files::names_in(&self.folder)? {
+            let number = name
+                .strip_prefix("segment-")
+                .and_then(|n| n.strip_suffix(".arrows"));
+            let Some(number) = number.and_then(|n| n.parse().ok()) else {
+                continue;
+            };
+            let path = self.path(number);
+            let bytes = fs::read(&path).context("reading", &path)?;
+            entries.extend(footer::entry_of(number, &bytes));
+        }
+        entries.sort_by_key(|entry| entry.first_version);
+        Ok(entries)
     }
 
     /// Writes commits as a segment. When this returns, the file and its name are durable, and it

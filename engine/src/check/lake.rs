@@ -1,0 +1,240 @@
+//! What stands in the lakes: the files that `model.json` names, with the content of the blocks.
+
+use std::io::Read;
+
+use super::{Check, LakeOf};
+use crate::block::{Manifest, Packs};
+use crate::catalog::{Catalog, PartitionEntry};
+use crate::checksum::crc32c;
+use crate::environment::PACKS_FOLDER;
+use crate::error::Result;
+use crate::lake::Lake;
+use crate::link::{LinkEntry, LinkTable};
+use crate::publish::MODEL_FILE;
+
+/// A part of a file as it is read.
+const READ_BYTES: usize = 1 << 20;
+
+impl Check<'_> {
+    pub(super) fn lakes(&mut self, catalog: &Catalog, lakes: &LakeOf<'_>) {
+        for (name, link) in &catalog.links {
+            match lakes(&link.lake, &link.filesystem) {
+                Ok(lake) => self.link(catalog, name, link, &*lake),
+                Err(error) => {
+                    let needed_by = vec![format!("link {name}")];
+                    self.finding(&link.lake, "the lake", error.to_string(), needed_by);
+                }
+            }
+        }
+    }
+
+    fn link(&mut self, catalog: &Catalog, name: &str, link: &LinkEntry, lake: &dyn Lake) {
+        self.model(name, link, lake);
+        for (number, kept) in link.readable() {
+            let needed_by = || vec![format!("snapshot {number} of link {name}")];
+            for path in &kept.files {
+                self.lake_file(name, lake, path, None, needed_by());
+            }
+        }
+        if self.is_full() {
+            for (path, checksum) in &link.metadata {
+                self.metadata(name, lake, path, *checksum);
+            }
+        }
+        for (table, linked) in &link.tables {
+            self.linked_table(catalog, (name, table), linked, lake);
+        }
+    }
+
+    /// `model.json` is the newest snapshot's. While one is pending the lake decides which that is.
+    fn model(&mut self, name: &str, link: &LinkEntry, lake: &dyn Lake) {
+        let Some((number, kept)) = link.history.kept.last_key_value() else {
+            return;
+        };
+        self.report.files += 1;
+        let mut allowed = vec![kept.model.crc32c];
+        allowed.extend(link.pending.iter().map(|pending| pending.model_crc32c));
+        let rule = match lake.read(MODEL_FILE) {
+            Ok(Some(model)) if allowed.contains(&crc32c(&[&model])) => return,
+            Ok(Some(_)) => "it is not what was published".to_owned(),
+            Ok(None) => "it is missing".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let needed_by = vec![format!(
+            "everybody who reads snapshot {number} of link {name}"
+        )];
+        self.finding(in_lake(name, MODEL_FILE), "the file", rule, needed_by);
+    }
+
+    fn metadata(&mut self, name: &str, lake: &dyn Lake, path: &str, checksum: u32) {
+        self.report.files += 1;
+        let rule = match lake.read(path) {
+            Ok(Some(bytes)) if crc32c(&[&bytes]) == checksum => return,
+            Ok(Some(_)) => "it is not what was published".to_owned(),
+            Ok(None) => "it is missing".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let needed_by = vec![format!("readers of metadata of link {name}")];
+        self.finding(in_lake(name, path), "the file", rule, needed_by);
+    }
+
+    fn linked_table(
+        &mut self,
+        catalog: &Catalog,
+        (name, table): (&str, &str),
+        linked: &LinkTable,
+        lake: &dyn Lake,
+    ) {
+        let layout = catalog
+            .tables
+            .get(table)
+            .and_then(|t| t.layout(&linked.layout));
+        let Some(layout) = layout else {
+            let rule = format!("table {table} does not stand in the layout that the link has");
+            self.finding("the catalog", format!("link {name}"), rule, Vec::new());
+            return;
+        };
+        let needed_by = || vec![format!("table {table} of link {name}")];
+        for (partition, published) in &linked.partitions {
+            let expected = Some((published.bytes, published.etag.as_deref()));
+            if !self.lake_file(name, lake, &published.file, expected, needed_by()) {
+                continue;
+            }
+            let entry = layout.partitions.get(partition);
+            let entry = entry.filter(|e| e.changed_version == published.changed_version);
+            self.content(
+                name,
+                lake,
+                &published.file,
+                entry,
+                published.bytes,
+                needed_by(),
+            );
+        }
+        for (partition, current) in &linked.current {
+            let path = format!("{table}/{partition}.csv");
+            let expected = Some((current.bytes, None));
+            if !self.lake_file(name, lake, &path, expected, needed_by()) {
+                continue;
+            }
+            let entry = layout.partitions.get(partition);
+            let entry = entry.filter(|e| e.changed_version == current.changed_version);
+            self.content(name, lake, &path, entry, current.bytes, needed_by());
+        }
+    }
+
+    /// Whether a file is there with the length and the ETag that it was published with.
+    fn lake_file(
+        &mut self,
+        name: &str,
+        lake: &dyn Lake,
+        path: &str,
+        expected: Option<(u64, Option<&str>)>,
+        needed_by: Vec<String>,
+    ) -> bool {
+        self.report.files += 1;
+        let rule = match (lake.stat(path), expected) {
+            (Ok(None), _) => "it is missing".to_owned(),
+            (Err(error), _) => error.to_string(),
+            (Ok(Some(found)), Some((bytes, _))) if found.length != bytes => {
+                format!(
+                    "it has {} bytes, and was published with {bytes}",
+                    found.length
+                )
+            }
+            (Ok(Some(found)), Some((_, Some(etag)))) if found.etag != etag => {
+                "somebody replaced it after it was published".to_owned()
+            }
+            (Ok(Some(_)), _) => return true,
+        };
+        self.finding(in_lake(name, path), "the file", rule, needed_by);
+        false
+    }
+
+    /// Whether a file has the content of its blocks. Without `entry` the blocks have moved on, and
+    /// the file is only read to its end.
+    fn content(
+        &mut self,
+        name: &str,
+        lake: &dyn Lake,
+        path: &str,
+        entry: Option<&PartitionEntry>,
+        bytes: u64,
+        needed_by: Vec<String>,
+    ) {
+        if !self.is_full() {
+            return;
+        }
+        let packs = Packs::at(&self.source.folder.join(PACKS_FOLDER));
+        // A manifest that is damaged was named with the blocks.
+        let manifest = match entry.map(|entry| packs.manifest(&entry.manifest)) {
+            Some(Ok(manifest)) => Some(manifest),
+            Some(Err(_)) => return,
+            None => None,
+        };
+        match compare(lake, path, manifest.as_deref(), bytes) {
+            Ok(None) => {}
+            Ok(Some((place, rule))) => self.finding(in_lake(name, path), place, rule, needed_by),
+            Err(error) => self.finding(
+                in_lake(name, path),
+                "the file",
+                error.to_string(),
+                needed_by,
+            ),
+        }
+    }
+}
+
+fn in_lake(link: &str, path: &str) -> String {
+    format!("link {link}: {path}")
+}
+
+type Difference = Option<(String, String)>;
+
+fn compare(
+    lake: &dyn Lake,
+    path: &str,
+    manifest: Option<&Manifest>,
+    bytes: u64,
+) -> Result<Difference> {
+    let Some(mut file) = lake.open(path)? else {
+        return Ok(Some(("the file".into(), "it is missing".into())));
+    };
+    let mut offset = 0;
+    let mut buffer = Vec::new();
+    for block in manifest.iter().flat_map(|manifest| &manifest.blocks) {
+        buffer.clear();
+        let read = file
+            .by_ref()
+            .take(block.extent.length)
+            .read_to_end(&mut buffer);
+        if let Err(error) = read {
+            return Ok(Some((format!("byte {offset}"), error.to_string())));
+        }
+        if crc32c(&[&buffer]) != block.extent.crc32c {
+            let place = format!("the bytes {offset} to {}", offset + block.extent.length);
+            let rule = "they are not those of the block that they were made of";
+            return Ok(Some((place, rule.to_owned())));
+        }
+        offset += block.extent.length;
+    }
+    match rest_of(&mut *file) {
+        Ok(rest) if offset + rest == bytes => Ok(None),
+        Ok(rest) => {
+            let rule = format!("it has {} bytes, and should have {bytes}", offset + rest);
+            Ok(Some(("the end".into(), rule)))
+        }
+        Err(error) => Ok(Some((format!("byte {offset}"), error.to_string()))),
+    }
+}
+
+fn rest_of(file: &mut dyn Read) -> std::io::Result<u64> {
+    let mut buffer = vec![0; READ_BYTES];
+    let mut bytes = 0;
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(bytes),
+            read => bytes += read as u64,
+        }
+    }
+}
