@@ -175,7 +175,7 @@ fn main() {
         lines.push(ratio_line(
             &of_first,
             quotient(second, first),
-            Goal::AtMost(0.5),
+            Goal::AtMost(0.1),
         ));
     }
     lines.iter().for_each(|line| println!("{line}"));

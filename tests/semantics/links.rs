@@ -4,8 +4,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use lakestage::EmulatorLake;
+use lakestage::emulator::{DEFAULT_ACCOUNT_NAME, Store, StoreOptions};
 use lakestage_engine::{
-    Activity, DeletePartition, ErrorKind, Granularity, Lake, LinkTableOptions, Mode, SnapshotAt,
+    Activity, DeletePartition, Depth, ErrorKind, Granularity, Lake, LinkTableOptions, Mode,
+    SnapshotAt,
 };
 
 use crate::world::{World, id};
@@ -227,4 +230,56 @@ fn what_somebody_else_removed_or_changed_is_put_right_by_the_next_snapshot() {
         assert!(path(&world, "task/2022.csv").exists());
         assert!(!world.snapshot().changed, "{what}");
     }
+}
+
+#[test]
+fn a_filesystem_that_is_gone_is_made_and_published_anew() {
+    let world = world();
+    let listed = |lake: &dyn Lake| -> Vec<(String, Vec<u8>)> {
+        let entries = lake.list("").unwrap().into_iter();
+        let files = entries.filter(|entry| !entry.is_directory);
+        let mut files: Vec<_> = files
+            .map(|entry| (entry.path.clone(), lake.read(&entry.path).unwrap().unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    let expected = listed(&world.lake());
+    let store = Store::open(StoreOptions {
+        folder: Some(world.folder.path().join("emulator")),
+        ..StoreOptions::default()
+    })
+    .unwrap();
+    let name = world.environment.filesystem_name();
+    let emulator = EmulatorLake::new(&store, DEFAULT_ACCOUNT_NAME, &name);
+    world.lake().destroy().unwrap();
+    for lake in [&emulator as &dyn Lake, &world.lake()] {
+        world.clock.advance_s(1);
+        let report = world.environment.snapshot("lake", lake).unwrap();
+        assert!(report.changed && !report.repaired.is_empty());
+        let (found, named) = (listed(lake), report.files_written.len());
+        assert_eq!(found.len(), expected.len());
+        assert!(
+            named > 0
+                && expected.iter().all(|(path, bytes)| {
+                    path.contains("Snapshot/")
+                        || path.ends_with("model.json")
+                        || found.contains(&(path.clone(), bytes.clone()))
+                })
+        );
+        let again = world.environment.snapshot("lake", lake).unwrap();
+        assert!(!again.changed);
+    }
+    world.environment.pause_link("lake").unwrap();
+    world.lake().destroy().unwrap();
+    assert!(world.environment.snapshot("lake", &world.lake()).is_err());
+    assert!(listed(&world.lake()).is_empty());
+    let lakes = |_: &str, filesystem: &str| {
+        let lake = EmulatorLake::new(&store, DEFAULT_ACCOUNT_NAME, filesystem);
+        Ok(Box::new(lake) as Box<dyn Lake>)
+    };
+    emulator.destroy().unwrap();
+    let found = world.environment.verify(Depth::Full, &lakes).unwrap();
+    assert_eq!(found.findings.len(), 1, "{:?}", found.findings);
+    world.environment.unlink("lake", &emulator, true).unwrap();
 }

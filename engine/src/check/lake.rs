@@ -29,6 +29,17 @@ impl Check<'_> {
     }
 
     fn link(&mut self, catalog: &Catalog, name: &str, link: &LinkEntry, lake: &dyn Lake) {
+        // One finding for a lake that cannot be read at all, not one for each file.
+        if let Err(error) = lake.stat(MODEL_FILE) {
+            let needed_by = vec![format!("everybody who reads link {name}")];
+            self.finding(
+                format!("link {name}"),
+                lake.describe(),
+                error.to_string(),
+                needed_by,
+            );
+            return;
+        }
         self.model(name, link, lake);
         for (number, kept) in link.readable() {
             let needed_by = || vec![format!("snapshot {number} of link {name}")];

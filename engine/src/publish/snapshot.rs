@@ -15,7 +15,7 @@ use crate::checksum::crc32c;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::lake::{Lake, Part};
-use crate::link::{self, LinkEntry, Pending};
+use crate::link::{self, Activity, LinkEntry, Pending};
 
 /// The file that always names the newest snapshot.
 pub(crate) const MODEL_FILE: &str = "model.json";
@@ -53,6 +53,7 @@ impl Environment {
     /// that failed is invisible, and the next one clears it away.
     pub fn snapshot(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
         let _publishing = self.inner.lock_publication();
+        self.ensure_filesystem(link, lake)?;
         let is_folders = link::find(&self.state(), link)?.incremental.is_some();
         let finished = match is_folders {
             true => Some(self.finish_folder(link, lake)?),
@@ -68,6 +69,16 @@ impl Environment {
             true => closed,
             false => finished,
         })
+    }
+
+    /// Makes a filesystem anew that somebody removed, or that a restored environment never had.
+    fn ensure_filesystem(&self, link: &str, lake: &dyn Lake) -> Result<()> {
+        let is_active = link::find(&self.state(), link)?.activity == Activity::Active;
+        if !is_active || !lake.create()? {
+            return Ok(());
+        }
+        tracing::warn!(%link, "the lake's filesystem was gone; everything is published anew");
+        self.update_link(link, |entry| entry.metadata.clear())
     }
 
     /// Publishes, and takes tables out of the link with it. The caller holds the publication lock and has settled what
