@@ -269,6 +269,7 @@ fn a_filesystem_that_is_gone_is_made_and_published_anew() {
         );
         let again = world.environment.snapshot("lake", lake).unwrap();
         assert!(!again.changed);
+        assert_eq!(world.environment.snapshots("lake").unwrap().len(), 1);
     }
     world.environment.pause_link("lake").unwrap();
     world.lake().destroy().unwrap();

@@ -78,7 +78,12 @@ impl Environment {
             return Ok(());
         }
         tracing::warn!(%link, "the lake's filesystem was gone; everything is published anew");
-        self.update_link(link, |entry| entry.metadata.clear())
+        // The snapshots that were kept there went with it.
+        self.update_link(link, |entry| {
+            entry.metadata.clear();
+            entry.history.kept.clear();
+            entry.history.pins.clear();
+        })
     }
 
     /// Publishes, and takes tables out of the link with it. The caller holds the publication lock and has settled what
