@@ -107,6 +107,12 @@ impl Assembler {
                 open.1, open.2
             ));
         }
+        // So that damage to the count of the last commit is not taken for a commit that was broken off.
+        if index + 1 < count && chunk.len() != CHUNK_BYTES {
+            return Err(format!(
+                "frame {index} of {count} is shorter than all but the last are"
+            ));
+        }
         open.0.payload.extend_from_slice(chunk);
         open.1 += 1;
         if open.1 < count {
