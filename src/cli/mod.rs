@@ -1,5 +1,6 @@
 //! The command line: what it takes, and where it is carried out.
 
+mod account;
 mod backup;
 mod changes;
 mod command;

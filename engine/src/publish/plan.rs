@@ -51,11 +51,12 @@ impl Plan {
         let mut plan = Plan {
             link: before.clone(),
             files: Vec::new(),
-            removed: Vec::new(),
+            removed: before.cut_off.clone(),
             retired: BTreeSet::new(),
             metadata: Vec::new(),
             repaired: Vec::new(),
         };
+        plan.link.cut_off.clear();
         plan.link.last_snapshot_s = number;
         plan.link.last_version = state.catalog.folded_version;
         plan.link.synced_version = state.catalog.folded_version;
