@@ -50,6 +50,8 @@ pub struct DataFolder {
     options: DataFolderOptions,
     environments: Mutex<BTreeMap<String, Environment>>,
     store: Mutex<Option<Store>>,
+    /// Containers by account and name. Each keeps its connections, its token and what it knows of the files there.
+    containers: Mutex<BTreeMap<(String, String), AccountLake>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -65,6 +67,7 @@ impl DataFolder {
             options,
             environments: Mutex::default(),
             store: Mutex::default(),
+            containers: Mutex::default(),
         }
     }
 
@@ -215,6 +218,15 @@ impl DataFolder {
     pub fn account_lake(&self, name: &str, container: &str) -> Result<AccountLake> {
         let accounts = self.accounts();
         let options = accounts.options(name)?;
-        AccountLake::new(&options, container, accounts.folder(), &accounts.writer()?)
+        let mut containers = lock(&self.containers);
+        let key = (name.to_owned(), container.to_owned());
+        if let Some(lake) = containers.get(&key)
+            && *lake.options() == options
+        {
+            return Ok(lake.clone());
+        }
+        let lake = AccountLake::new(&options, container, accounts.folder(), &accounts.writer()?)?;
+        containers.insert(key, lake.clone());
+        Ok(lake)
     }
 }

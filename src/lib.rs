@@ -14,7 +14,7 @@ pub use lakestage_engine as engine;
 
 pub use account::{
     AccountLake, AccountOptions, AccountSettings, Accounts, CONNECTIONS, CredentialSettings,
-    Endpoint, SecretPlace,
+    Endpoint, RETRIES, SecretPlace,
 };
 pub use data_folder::{DataFolder, DataFolderOptions};
 pub use emulator_lake::EmulatorLake;

@@ -21,8 +21,6 @@ use super::signature::{Signature, SigningPolicy};
 /// Longer than a host that is away for a moment needs, and short enough to tell a person.
 const CONNECT_TIMEOUT_S: u64 = 20;
 const READ_TIMEOUT_S: u64 = 60;
-/// A request is sent again so often; what is to be done is tried again at the next publication.
-const RETRIES: u32 = 4;
 const TOKEN_SCOPE: &str = "https://storage.azure.com/.default";
 
 /// How an account is reached.
@@ -36,6 +34,8 @@ pub struct AccountOptions {
     pub ca_file: Option<PathBuf>,
     /// Requests that are on their way at once.
     pub connections: usize,
+    /// How often a request is sent again before the publication is given up for this time.
+    pub retries: u32,
 }
 
 /// A container, and the runtime that its requests run on.
@@ -59,7 +59,7 @@ impl Client {
         let mut client_options = ClientOptions {
             transport: Some(Transport::new(Arc::new(http_client(options)?))),
             retry: RetryOptions::exponential(ExponentialRetryOptions {
-                max_retries: RETRIES,
+                max_retries: options.retries,
                 ..ExponentialRetryOptions::default()
             }),
             ..ClientOptions::default()

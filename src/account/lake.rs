@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Context as _;
 use azure_core::Bytes;
@@ -29,11 +29,12 @@ const WRITER_MARK: &str = "lakestage_writer";
 const CSV: &str = "text/csv";
 const MAX_LISTED: i32 = 5_000;
 
-/// One container of a storage account as a [`Lake`].
+/// One container of a storage account as a [`Lake`]. Clones share connections and what is known of the files.
+#[derive(Clone)]
 pub struct AccountLake {
-    uploads: Uploads,
+    uploads: Arc<Uploads>,
+    options: AccountOptions,
     name: String,
-    account: String,
     writer: String,
 }
 
@@ -54,17 +55,23 @@ impl AccountLake {
         let folder = folder.join(digest_name(client.url().as_str()));
         let known = Known::open(&folder).with_context(|| folder.display().to_string())?;
         Ok(AccountLake {
-            uploads: Uploads {
+            uploads: Arc::new(Uploads {
                 client,
                 folder,
                 connections: options.connections.max(1),
                 known: Mutex::new(known),
                 meter: Meter::default(),
-            },
+            }),
+            options: options.clone(),
             name: container.to_owned(),
-            account: options.endpoint.account().to_owned(),
             writer: writer.to_owned(),
         })
+    }
+
+    /// How the account is reached.
+    #[must_use]
+    pub fn options(&self) -> &AccountOptions {
+        &self.options
     }
 
     fn client(&self) -> &Client {
@@ -357,7 +364,8 @@ impl Lake for AccountLake {
     fn describe(&self) -> String {
         format!(
             "the filesystem {} of the account {}",
-            self.name, self.account
+            self.name,
+            self.options.endpoint.account()
         )
     }
 

@@ -22,4 +22,4 @@ pub use client::AccountOptions;
 pub use credential::{CredentialSettings, SecretPlace};
 pub use endpoint::Endpoint;
 pub use lake::AccountLake;
-pub use settings::{AccountSettings, Accounts, CONNECTIONS};
+pub use settings::{AccountSettings, Accounts, CONNECTIONS, RETRIES};

@@ -21,6 +21,9 @@ const ACCOUNTS_FILE: &str = "accounts.json";
 const WRITER_FILE: &str = "writer";
 /// Requests that are on their way at once, unless the settings say otherwise.
 pub const CONNECTIONS: usize = 8;
+/// How often a request is sent again, unless the settings say otherwise. What is not done then is tried again at the next
+/// publication.
+pub const RETRIES: u32 = 4;
 
 /// An account as it stands in `accounts.json`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,10 +39,17 @@ pub struct AccountSettings {
     /// Requests that are on their way at once.
     #[serde(default = "connections")]
     pub connections: usize,
+    /// How often a request is sent again.
+    #[serde(default = "retries")]
+    pub retries: u32,
 }
 
 fn connections() -> usize {
     CONNECTIONS
+}
+
+fn retries() -> u32 {
+    RETRIES
 }
 
 /// The folder that holds what is known of accounts.
@@ -167,6 +177,7 @@ impl AccountSettings {
             credential: self.credential.clone(),
             ca_file: self.ca_file.clone(),
             connections: self.connections,
+            retries: self.retries,
         })
     }
 }

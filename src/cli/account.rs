@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args, Subcommand};
-use lakestage::{AccountSettings, CONNECTIONS, CredentialSettings, SecretPlace};
+use lakestage::{AccountSettings, CONNECTIONS, CredentialSettings, RETRIES, SecretPlace};
 use lakestage_engine::Lake as _;
 use serde::Serialize;
 use serde_json::json;
@@ -128,6 +128,10 @@ struct AddArgs {
     /// Requests that may be on their way at once
     #[arg(long, value_name = "COUNT", default_value_t = CONNECTIONS)]
     connections: usize,
+
+    /// How often a request is sent again before a publication is given up for this time
+    #[arg(long, value_name = "COUNT", default_value_t = RETRIES)]
+    retries: u32,
 }
 
 pub(crate) fn run(args: &AccountArgs, session: &Session<'_>) -> Result<()> {
@@ -151,6 +155,7 @@ fn add(args: &AddArgs, session: &Session<'_>) -> Result<()> {
         credential: args.credential(&session.folder)?,
         ca_file: args.ca_file.as_ref().map(|f| resolve(&session.folder, f)),
         connections: args.connections,
+        retries: args.retries,
     };
     session.data.accounts().set(&args.name, settings.clone())?;
     let shown = Shown {
