@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod anonymous;
 mod authorize;
+mod bearer;
 mod blob;
 mod both;
 mod client;
@@ -13,6 +15,9 @@ mod listing;
 mod model;
 mod pages;
 mod reference;
+mod roles;
+mod secure;
+mod signatures;
 mod sources;
 mod structured;
 mod wire;
