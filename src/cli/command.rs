@@ -36,6 +36,7 @@ pub(crate) struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = "Everywhere",
         env = "LAKESTAGE_DATA",
         value_name = "FOLDER",
         default_value = "lakestage-data"
@@ -43,7 +44,7 @@ pub(crate) struct Cli {
     pub data: PathBuf,
 
     /// Write JSON for scripts instead of text for people; errors too
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Everywhere")]
     pub json: bool,
 
     #[command(subcommand)]
