@@ -16,7 +16,6 @@ const CERTIFICATE_FOLDER: &str = "tls";
 
 /// Who may come in.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Who may come in")]
 pub(crate) struct AccessArgs {
     /// Speak TLS too, on the same ports, with this certificate: PEM, the server's first
     #[arg(

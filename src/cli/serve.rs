@@ -86,7 +86,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     secondary_lag_s: u32,
 
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = "Who may come in")]
     access: AccessArgs,
 }
 

@@ -50,9 +50,7 @@ pub(super) fn check(
     let mut permissions = value("sp");
     if let Some(from_policy) = policy.and_then(|policy| policy.permissions) {
         if !permissions.is_empty() {
-            return Err(failed(
-                "The permissions stand in the signature and in the access policy that it names.",
-            ));
+            return Err(said_twice("sp"));
         }
         permissions = from_policy;
     }
@@ -372,34 +370,42 @@ pub(in crate::protocol) fn instant(text: &str) -> Option<jiff::Timestamp> {
     longer.parse().ok()
 }
 
+/// The refusal of what stands in a signature and in the access policy that it names.
+fn said_twice(name: &str) -> StoreError {
+    StoreError::code(ErrorCode::InvalidQueryParameterValue)
+        .element("QueryParameterName", name)
+        .element("Reason", "It stands in the stored access policy too.")
+}
+
 fn check_time(
     start: &str,
     expiry: &str,
     policy: Option<&AccessPolicy>,
     now: jiff::Timestamp,
 ) -> Result<()> {
-    let wrong = failed;
-    let one_of = |own: &str, stored: Option<&String>| match (own, stored) {
+    let one_of = |name: &str, own: &str, stored: Option<&String>| match (own, stored) {
         ("", stored) => Ok(stored.cloned().unwrap_or_default()),
         (own, None) => Ok(own.to_owned()),
-        (_, Some(_)) => Err(wrong(
-            "A time stands in the signature and in the access policy that it names.",
-        )),
+        (_, Some(_)) => Err(said_twice(name)),
     };
-    let start = one_of(start, policy.and_then(|policy| policy.start.as_ref()))?;
-    let expiry = one_of(expiry, policy.and_then(|policy| policy.expiry.as_ref()))?;
+    let start = one_of("st", start, policy.and_then(|policy| policy.start.as_ref()))?;
+    let expiry = one_of(
+        "se",
+        expiry,
+        policy.and_then(|policy| policy.expiry.as_ref()),
+    )?;
 
     if !start.is_empty()
-        && instant(&start).ok_or_else(|| wrong("The start time is not a time."))? > now
+        && instant(&start).ok_or_else(|| failed("The start time is not a time."))? > now
     {
-        return Err(wrong(&format!(
+        return Err(failed(&format!(
             "The signature is not valid before {start}."
         )));
     }
     match instant(&expiry) {
         Some(expires) if expires > now => Ok(()),
-        Some(_) => Err(wrong(&format!("The signature was valid until {expiry}."))),
-        None => Err(wrong("The signature has no expiry time.")),
+        Some(_) => Err(failed(&format!("The signature was valid until {expiry}."))),
+        None => Err(failed("The signature has no expiry time.")),
     }
 }
 
