@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     account, backup, changes, demo, dump, environment, fs, ingest, link, retention, salvage, serve,
-    snapshot, status, table, trickle, verify,
+    snapshot, status, table, token, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Dump(dump::DumpArgs),
     /// Work with the files of the emulator's lake
     Fs(fs::FsArgs),
+    /// Issue a bearer token for an account of the emulator
+    Token(token::TokenArgs),
 }
 
 impl Cli {
@@ -96,7 +98,7 @@ impl Cli {
     pub(crate) fn can_be_forwarded(&self) -> bool {
         !matches!(
             self.command,
-            Command::Demo(_) | Command::Serve(_) | Command::Run(_)
+            Command::Demo(_) | Command::Serve(_) | Command::Run(_) | Command::Token(_)
         )
     }
 }
