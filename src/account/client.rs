@@ -30,6 +30,8 @@ pub struct AccountOptions {
     pub endpoint: Endpoint,
     /// Who we are.
     pub credential: CredentialSettings,
+    /// Where tokens are had, unless that is the public cloud's `https://login.microsoftonline.com`.
+    pub authority: Option<String>,
     /// Certificates, in PEM, of authorities that are trusted beside those of the system.
     pub ca_file: Option<PathBuf>,
     /// Requests that are on their way at once.
@@ -64,7 +66,9 @@ impl Client {
             }),
             ..ClientOptions::default()
         };
-        let token = options.credential.token(&client_options)?;
+        let token = options
+            .credential
+            .token(&client_options, options.authority.as_deref())?;
         let signature = Signature::of(options.endpoint.account(), &options.credential)?;
         if let Some(signature) = &signature {
             let policy = Arc::new(SigningPolicy(Arc::clone(signature)));

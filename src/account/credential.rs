@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
+use azure_core::cloud::CustomConfiguration;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::ClientOptions;
 use azure_identity::{
@@ -116,8 +117,14 @@ impl CredentialSettings {
     pub(super) fn token(
         &self,
         options: &ClientOptions,
+        authority: Option<&str>,
     ) -> Result<Option<Arc<dyn TokenCredential>>> {
-        let client_options = options.clone();
+        let mut client_options = options.clone();
+        client_options.cloud = authority.map(|authority| {
+            let mut cloud = CustomConfiguration::default();
+            cloud.authority_host = authority.to_owned();
+            Arc::new(cloud.into())
+        });
         let credential: Arc<dyn TokenCredential> = match self {
             CredentialSettings::AccountKey { .. } | CredentialSettings::Sas { .. } => {
                 return Ok(None);

@@ -33,6 +33,9 @@ pub struct AccountSettings {
     pub endpoint: String,
     /// Who we are there.
     pub credential: CredentialSettings,
+    /// Where tokens of Entra ID are had, unless that is the public cloud's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authority: Option<String>,
     /// Certificates of authorities that are trusted beside those of the system, in PEM.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
@@ -169,12 +172,18 @@ impl AccountSettings {
         if by_token && !endpoint.is_encrypted() {
             bail!("{endpoint}: tokens of Entra ID are sent over https:// only");
         }
+        if let Some(authority) = &self.authority
+            && !authority.starts_with("https://")
+        {
+            bail!("\"{authority}\" cannot be where tokens are had: it must begin with https://");
+        }
         if self.connections == 0 || self.connections > 256 {
             bail!("connections must be from 1 to 256");
         }
         Ok(AccountOptions {
             endpoint,
             credential: self.credential.clone(),
+            authority: self.authority.clone(),
             ca_file: self.ca_file.clone(),
             connections: self.connections,
             retries: self.retries,

@@ -17,6 +17,9 @@ const SUFFIX: &str = "staging";
 /// The name of a block: of its content, or of what it is copied from.
 pub(super) type BlockId = [u8; 32];
 
+/// What was sent of a file, block by block.
+pub(super) type Sent = HashMap<BlockId, Vec<KnownPart>>;
+
 #[derive(Serialize, Deserialize)]
 struct Head {
     path: String,
@@ -33,7 +36,7 @@ pub(super) struct Staging {
     record: PathBuf,
     out: File,
     /// The blocks that were sent before.
-    pub sent: HashMap<BlockId, Vec<KnownPart>>,
+    pub sent: Sent,
 }
 
 impl Staging {
@@ -76,9 +79,7 @@ impl Staging {
 }
 
 /// The files that are not whole, with the blocks that were sent of each.
-pub(super) fn unfinished(
-    folder: &Path,
-) -> io::Result<Vec<(String, HashMap<BlockId, Vec<KnownPart>>)>> {
+pub(super) fn unfinished(folder: &Path) -> io::Result<Vec<(String, Sent)>> {
     let mut unfinished = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -98,8 +99,7 @@ pub(super) fn forget(folder: &Path, path: &str) -> io::Result<()> {
     }
 }
 
-#[allow(clippy::type_complexity)]
-fn read(record: &Path) -> io::Result<Option<(String, HashMap<BlockId, Vec<KnownPart>>)>> {
+fn read(record: &Path) -> io::Result<Option<(String, Sent)>> {
     let text = match fs::read_to_string(record) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text?,

@@ -285,8 +285,10 @@ impl Uploads {
         Ok(())
     }
 
+    #[allow(clippy::field_reassign_with_default)]
     async fn commit(&self, path: &str, ids: &[BlockId], content_type: &str) -> Result<String> {
         let mut list = BlockLookupList::default();
+        // The library lets nobody else write all of its fields.
         list.latest = Some(ids.iter().map(|id| id.to_vec()).collect());
         let options = BlockBlobClientCommitBlockListOptions {
             blob_content_type: Some(content_type.to_owned()),

@@ -121,6 +121,10 @@ struct AddArgs {
     #[arg(long, group = "credential")]
     azure_cli: bool,
 
+    /// Where tokens are had, for clouds other than the public one
+    #[arg(long, value_name = "URL")]
+    authority: Option<String>,
+
     /// Certificates of authorities to trust beside those of the system, in PEM
     #[arg(long, value_name = "FILE")]
     ca_file: Option<PathBuf>,
@@ -153,6 +157,7 @@ fn add(args: &AddArgs, session: &Session<'_>) -> Result<()> {
     let settings = AccountSettings {
         endpoint: args.endpoint.clone(),
         credential: args.credential(&session.folder)?,
+        authority: args.authority.clone(),
         ca_file: args.ca_file.as_ref().map(|f| resolve(&session.folder, f)),
         connections: args.connections,
         retries: args.retries,

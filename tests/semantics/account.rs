@@ -5,13 +5,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use lakestage::{AccountLake, AccountOptions, CredentialSettings, SecretPlace};
-use lakestage_emulator::{DEFAULT_ACCOUNT_KEY, Emulator};
+use lakestage_emulator::{DEFAULT_ACCOUNT_KEY, Emulator, TENANT_DEFAULT};
 use lakestage_engine::{
     FolderLake, Lake, LinkTableOptions, MODEL_FILE, NewLink, Result, SnapshotReport, Value, Write,
 };
 
+use crate::support::{Server, output, run, try_run};
 use crate::uplink::Uplink;
-use crate::world::{World, id};
+use crate::world::{TASK, World, id};
 
 const ENDPOINT: &str = "https://contoso.dfs.core.windows.net:443";
 
@@ -54,6 +55,7 @@ impl Site {
             credential: CredentialSettings::AccountKey {
                 key: SecretPlace::File(self.key()),
             },
+            authority: None,
             ca_file: None,
             connections: 1,
             retries: 0,
@@ -326,4 +328,110 @@ fn a_link_to_an_account_ends_with_its_data() {
     assert!(left.iter().all(|entry| !entry.path.starts_with("member")));
     environment.unlink("site", &lake, true).unwrap();
     assert!(site.direct().create().unwrap());
+}
+
+/// A data folder whose links go to a server that another data folder serves over TLS.
+#[test]
+fn an_application_publishes_over_tls_with_its_token() {
+    let (site, account) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let owner = "alice=Storage Blob Data Owner@devstoreaccount1";
+    let server = Server::start_with(account.path(), &["--self-signed", "--role", owner]);
+    let url = server.serving["blob"].as_str().unwrap().to_owned();
+    let secret = site.path().join("secret");
+    fs::write(&secret, DEFAULT_ACCOUNT_KEY).unwrap();
+    let authority = url.trim_end_matches("/devstoreaccount1");
+    let ca = account.path().join("tls/ca.pem");
+    let add = |ca: &[&str]| {
+        let plain = [
+            "account",
+            "add",
+            "away",
+            "--endpoint",
+            &url,
+            "--authority",
+            authority,
+        ];
+        let client = ["--client-id", "alice", "--tenant-id", TENANT_DEFAULT];
+        let secret = [
+            "--client-secret-file",
+            secret.to_str().unwrap(),
+            "--retries",
+            "0",
+        ];
+        run(site.path(), &[&plain[..], &client, &secret, ca].concat());
+    };
+    add(&[]);
+    run(site.path(), &["init", "contoso", "--organization", "org1"]);
+    let schema = site.path().join("task.json");
+    fs::write(&schema, TASK).unwrap();
+    run(site.path(), &["table", "add", schema.to_str().unwrap()]);
+    let row = format!("{{\"taskid\": \"{}\", \"subject\": \"über\"}}", id(1));
+    let taken = output(
+        site.path(),
+        &["ingest", "task", "--format", "jsonl"],
+        row.as_bytes(),
+    );
+    assert!(taken.status.success());
+    // Nobody answers for the server but its own authority.
+    let link = ["link", "new", "--table", "task", "--to", "account:away"];
+    assert!(!try_run(site.path(), &link));
+    add(&["--ca-file", ca.to_str().unwrap()]);
+    run(site.path(), &link);
+    run(site.path(), &["snapshot"]);
+    let list = run(
+        account.path(),
+        &["fs", "ls", "-R", "dataverse-contoso-org1/task/Snapshot"],
+    );
+    let list = String::from_utf8(list).unwrap();
+    let file = list.lines().next().unwrap();
+    let text = run(account.path(), &["fs", "cat", file]);
+    assert!(String::from_utf8(text).unwrap().contains("über"));
+    run(site.path(), &["verify", "--full"]);
+}
+
+#[test]
+fn settings_that_cannot_work_are_refused_and_secrets_are_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let add = |arguments: &[&str]| {
+        let output = output(
+            folder.path(),
+            &[&["account", "add", "away"], arguments].concat(),
+            b"",
+        );
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let plain = "http://127.0.0.1:10000/devstoreaccount1";
+    for (arguments, rule) in [
+        (
+            &["--endpoint", "contoso", "--azure-cli"][..],
+            "must be a URL",
+        ),
+        (&["--endpoint", plain, "--azure-cli"], "over https:// only"),
+        (
+            &["--endpoint", plain, "--key-env", "K", "--connections", "0"],
+            "from 1 to 256",
+        ),
+    ] {
+        let (code, error) = add(arguments);
+        assert_eq!(code, Some(1), "{error}");
+        assert!(error.contains(rule), "{error}");
+    }
+    assert_eq!(add(&["--endpoint", plain]).0, Some(2));
+    assert_eq!(
+        add(&["--endpoint", plain, "--key-env", "NO_SUCH_VARIABLE"]).0,
+        Some(0)
+    );
+    let tested = output(folder.path(), &["account", "test", "away", "lake"], b"");
+    let error = String::from_utf8_lossy(&tested.stderr).into_owned();
+    assert!(error.contains("NO_SUCH_VARIABLE is not set"), "{error}");
+    let kept = fs::read_to_string(folder.path().join("accounts/accounts.json")).unwrap();
+    assert!(kept.contains("NO_SUCH_VARIABLE"));
+    run(folder.path(), &["account", "remove", "away"]);
+    assert!(!try_run(
+        folder.path(),
+        &["account", "test", "away", "lake"]
+    ));
 }
