@@ -71,6 +71,8 @@ pub(crate) struct Inner {
     pub(crate) leases: Leases,
     /// How many are reading packs by their file names, so that none may be removed.
     pack_holds: AtomicUsize,
+    /// The first version of a commit that was broken off before this opening.
+    unfinished_version: Option<u64>,
     /// Keeps other processes out for as long as it is open.
     _lock_file: File,
 }

@@ -162,7 +162,13 @@ impl Journal for MemoryJournal {
 
     fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>> {
         let commits = self.state().live.commits.clone();
-        Ok((0..).zip(commits.iter().flat_map(frames)).collect())
+        Ok((0..)
+            .zip(
+                commits
+                    .iter()
+                    .flat_map(|commit| frames(commit, commit.first_version - 1)),
+            )
+            .collect())
     }
 
     fn stored_bytes(&self) -> Result<u64> {

@@ -8,6 +8,7 @@ mod committer;
 mod durability;
 mod frame;
 mod inspect;
+mod log_end;
 mod memory;
 mod opening;
 mod record;
@@ -18,7 +19,8 @@ pub(crate) use committer::{
     Committer, Follower, Request as CommitRequest, Start as CommitterStart,
 };
 pub use durability::{BackPressure, Durability};
-pub(crate) use inspect::{ReadFrames, frame_versions};
+pub(crate) use inspect::ReadFrames;
+pub use log_end::LogEnd;
 pub use memory::MemoryJournal;
 pub(crate) use record::{Operation, Record, Records};
 pub use sled_journal::SledJournal;
@@ -65,6 +67,11 @@ pub trait Journal: Send + Sync {
     /// Every commit in the log that no segment holds, in order. Called once, before anything is
     /// sealed.
     fn commits(&self) -> Result<Vec<Commit>>;
+
+    /// What is known of the end of the log beside the log itself, as it was when it was opened.
+    fn end(&self) -> LogEnd {
+        LogEnd::default()
+    }
 
     /// Hands the commits up to the segment's last version over to it: the segment is named, durably,
     /// and from then on the commits do not count, whether they are removed yet or not. The segment's

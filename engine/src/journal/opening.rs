@@ -1,6 +1,6 @@
 //! Opening sled so that neither a crash nor a full disk at the wrong moment makes it unreadable.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::sled_journal::sled_error;
 use crate::error::{Error, IoContext, Result};
-use crate::files;
+use crate::faults::{self, Operation};
+use crate::files::{self, NewFile};
 
 /// Memory for sled's pages. The log is small; most of it is read once.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -49,7 +50,8 @@ pub(super) fn open(folder: &Path) -> Result<sled::Db> {
 /// Makes the names of a new database durable: sled syncs none of them.
 pub(super) fn sync_new_names(folder: &Path) -> Result<()> {
     let conf = folder.join("conf");
-    File::open(&conf)
+    faults::meet(Operation::Sync, &conf)
+        .and_then(|()| File::open(&conf))
         .and_then(|f| f.sync_all())
         .context("syncing", &conf)?;
     files::sync_folder(folder)?;
@@ -85,14 +87,19 @@ fn keep_ballast(folder: &Path) -> Result<()> {
     if path.exists() || files::free_bytes(folder)? < 4 * BALLAST_BYTES {
         return Ok(());
     }
-    let file = File::create(&path).context("creating", &path)?;
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, BALLAST_BYTES)
-        .or_else(|e| match e {
-            // Not every file system can reserve; a ballast without blocks is only useless.
-            rustix::io::Errno::OPNOTSUPP => Ok(()),
-            other => Err(std::io::Error::from(other)),
-        })
-        .context("reserving", &path)
+    let file = NewFile::create(&path).context("creating", &path)?;
+    rustix::fs::fallocate(
+        file.file(),
+        rustix::fs::FallocateFlags::empty(),
+        0,
+        BALLAST_BYTES,
+    )
+    .or_else(|e| match e {
+        // Not every file system can reserve; a ballast without blocks is only useless.
+        rustix::io::Errno::OPNOTSUPP => Ok(()),
+        other => Err(std::io::Error::from(other)),
+    })
+    .context("reserving", &path)
 }
 
 /// A leftover of a snapshot that was cut off makes every later opening fail.
@@ -148,7 +155,7 @@ fn quarantine_snapshots(folder: &Path) -> Result<()> {
         files::create_folder(&quarantine)?;
         let from = folder.join(&name);
         tracing::warn!(file = %from.display(), "a damaged snapshot of sled's was set aside");
-        fs::rename(&from, quarantine.join(&name)).context("setting aside", &from)?;
+        files::rename(&from, &quarantine.join(&name))?;
     }
     files::sync_folder(folder)
 }
