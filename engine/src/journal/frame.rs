@@ -140,7 +140,6 @@ pub(super) struct Assembler {
     next_version: Option<u64>,
     /// Commits up to this version stand in segments; the log may begin in the middle of one.
     sealed: u64,
-    acknowledged: u64,
 }
 
 /// A commit of which some frames were seen.
@@ -230,13 +229,7 @@ impl Assembler {
             ));
         }
         self.next_version = Some(commit.last_version() + 1);
-        self.acknowledged = header.acknowledged;
         Ok(commit)
-    }
-
-    /// What the last commit that was given says to have been acknowledged before it.
-    pub(super) fn acknowledged(&self) -> u64 {
-        self.acknowledged
     }
 
     /// How many frames at the end belong to a commit that is not there whole.

@@ -1,7 +1,7 @@
 //! Reading frames that may be damaged: what is whole is given, what is not is named.
 
 use super::Commit;
-use super::frame::{Assembler, frames};
+use super::frame::Assembler;
 
 /// What is wrong with the log, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl ReadFrames {
             if begins_commit(frame) {
                 open.drop_into(&mut read);
                 is_named = false;
-            } else if open.frames.is_empty() {
+            } else if !open.has_begun {
                 if !std::mem::replace(&mut is_named, true) {
                     read.fault(*number, "it continues a commit that does not begin");
                 }
@@ -58,7 +58,7 @@ impl ReadFrames {
         });
     }
 
-    fn take(&mut self, number: u64, commit: Commit, acknowledged: u64, raw: &[&[u8]]) {
+    fn take(&mut self, number: u64, commit: Commit) {
         let next = self.commits.last().map(|last| last.last_version() + 1);
         if next.is_some_and(|next| next != commit.first_version) {
             let rule = format!(
@@ -67,34 +67,29 @@ impl ReadFrames {
             );
             self.fault(number, rule);
         }
-        // Bytes of a header that no reader uses are covered by nothing else.
-        if !frames(&commit, acknowledged).eq(raw.iter().copied()) {
-            self.fault(number, "its header is not as it was written");
-        }
         self.commits.push(commit);
     }
 }
 
 /// The frames of a commit that is not complete yet.
 #[derive(Default)]
-struct Open<'f> {
+struct Open {
     assembler: Assembler,
-    frames: Vec<&'f [u8]>,
+    has_begun: bool,
     last: u64,
 }
 
-impl<'f> Open<'f> {
+impl Open {
     /// `false` if the frame is damaged, which ends its commit.
-    fn push(&mut self, number: u64, frame: &'f [u8], read: &mut ReadFrames) -> bool {
-        self.frames.push(frame);
+    fn push(&mut self, number: u64, frame: &[u8], read: &mut ReadFrames) -> bool {
+        self.has_begun = true;
         self.last = number;
         let pushed = self.assembler.push(frame);
         let is_whole = pushed.is_ok();
         match pushed {
             Ok(None) => {}
             Ok(Some(commit)) => {
-                let acknowledged = self.assembler.acknowledged();
-                read.take(number, commit, acknowledged, &self.frames);
+                read.take(number, commit);
                 *self = Open::default();
             }
             Err(rule) => {
@@ -129,6 +124,7 @@ fn begins_commit(frame: &[u8]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::frame::frames;
     use super::*;
 
     fn commits() -> Vec<Commit> {
