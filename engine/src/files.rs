@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{IoContext, Result};
+use crate::error::{Error, IoContext, Result};
 use crate::faults::{self, Operation};
 
 /// A new file that is being written.
@@ -136,6 +136,23 @@ pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// So much stays free of what segments and packs may take, for the metadata that releases others.
+pub(crate) const RESERVE_BYTES: u64 = 4 << 20;
+
+/// Whether so many bytes may be written to a folder, so that the reserve is left.
+///
+/// # Errors
+/// `Full` if not.
+pub(crate) fn check_room(folder: &Path, bytes: u64, action: &'static str) -> Result<()> {
+    if free_bytes(folder)? >= RESERVE_BYTES + bytes {
+        return Ok(());
+    }
+    Err(Error::Full {
+        action,
+        path: folder.to_owned(),
+    })
 }
 
 /// Bytes that an unprivileged process may still write to the disk of `folder`.

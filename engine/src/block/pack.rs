@@ -36,6 +36,7 @@ pub(crate) struct PackWriter {
     path: PathBuf,
     file: BufWriter<NewFile>,
     offset: u64,
+    is_sealed: bool,
 }
 
 impl PackWriter {
@@ -49,10 +50,14 @@ impl PackWriter {
             path,
             file,
             offset: MAGIC.len() as u64,
+            is_sealed: false,
         })
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<Extent> {
+        if let Some(folder) = self.path.parent() {
+            files::check_room(folder, bytes.len() as u64, "writing a pack")?;
+        }
         self.file.write_all(bytes).context("writing", &self.path)?;
         let extent = Extent {
             pack: self.id,
@@ -78,9 +83,21 @@ impl PackWriter {
                 false => self.file.get_ref().sync(),
             })
             .context("syncing", &self.path)?;
+        self.is_sealed = true;
         match self.path.parent() {
             Some(folder) => files::sync_folder(folder),
             None => Ok(()),
+        }
+    }
+}
+
+/// Half a pack on a full disk only makes it fuller.
+impl Drop for PackWriter {
+    fn drop(&mut self) {
+        if !self.is_sealed
+            && let Err(error) = files::remove_file(&self.path)
+        {
+            tracing::warn!(%error, "an unfinished pack stays until the next opening");
         }
     }
 }

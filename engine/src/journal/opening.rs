@@ -18,6 +18,12 @@ const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_PAUSE_MS: u64 = 100;
 /// Opening writes a snapshot of sled's page table; less room than this and it might break off.
 const OPEN_FREE_BYTES_MIN: u64 = 24 << 20;
+/// Commits end while so much is left: enough to open the journal again, and for the metadata.
+const COMMIT_FREE_BYTES_MIN: u64 = 16 << 20;
+/// sled writes a little more than it is given.
+const WRITTEN_TIMES_MAX: u64 = 3;
+/// Metadata is written while so much is left.
+const METADATA_FREE_BYTES_MIN: u64 = files::RESERVE_BYTES;
 /// Kept aside, and given back when the disk is full, so that the journal can always be opened.
 const BALLAST_BYTES: u64 = 16 << 20;
 const BALLAST: &str = "ballast";
@@ -59,6 +65,42 @@ pub(super) fn sync_new_names(folder: &Path) -> Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => files::sync_folder(parent),
         _ => Ok(()),
     }
+}
+
+/// Whether there is room to write so much, with what must stay free behind it. sled has no way back
+/// from a write that found the disk full, so it is never let to meet one.
+///
+/// # Errors
+/// `Full`; nothing was written.
+pub(super) fn check_room(folder: &Path, need: Room) -> Result<()> {
+    let (bytes, action) = match need {
+        Room::Commits { bytes } => (
+            COMMIT_FREE_BYTES_MIN + WRITTEN_TIMES_MAX * bytes as u64,
+            "committing, which leaves 16 MiB for what must be written to make room",
+        ),
+        Room::Metadata => (METADATA_FREE_BYTES_MIN, "writing to the journal"),
+    };
+    if files::free_bytes(folder)? >= bytes {
+        return Ok(());
+    }
+    if matches!(need, Room::Metadata) && folder.join(BALLAST).exists() {
+        release_ballast(folder);
+        if files::free_bytes(folder)? >= bytes {
+            return Ok(());
+        }
+    }
+    Err(Error::Full {
+        action,
+        path: folder.to_owned(),
+    })
+}
+
+/// What is to be written.
+pub(super) enum Room {
+    /// Commits of so many bytes.
+    Commits { bytes: usize },
+    /// The little that names a file or releases one.
+    Metadata,
 }
 
 /// Gives the ballast back to a full disk.

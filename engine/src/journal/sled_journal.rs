@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::frame::{Assembler, FRAME_BYTES_MAX, frame_bytes_max, frames};
 use super::log_end::{LogEnd, Mark};
+use super::opening::Room;
 use super::{Commit, Durability, Journal, opening};
 use crate::error::{Error, IoContext, Result};
 use crate::faults::{self, Operation};
@@ -201,13 +202,14 @@ impl SledJournal {
 
 impl Journal for SledJournal {
     fn check(&self) -> Result<()> {
-        self.writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .check()
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.check()?;
+        opening::check_room(&self.folder, Room::Metadata)
     }
 
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
+        let bytes = commits.iter().map(|commit| commit.payload.len()).sum();
+        opening::check_room(&self.folder, Room::Commits { bytes })?;
         self.write_as(durability, |writer| {
             let mut batch = sled::Batch::default();
             let mut batch_bytes = 0;
@@ -278,6 +280,7 @@ impl Journal for SledJournal {
     fn seal(&self, segment: &SegmentEntry) -> Result<()> {
         let value = serde_json::to_vec(segment)
             .map_err(|e| Error::invalid(format!("a segment cannot be named: {e}")))?;
+        opening::check_room(&self.folder, Room::Metadata)?;
         self.write(|_| {
             self.log
                 .insert(segment_key(segment.number), value)
@@ -319,6 +322,7 @@ impl Journal for SledJournal {
         for number in numbers {
             batch.remove(&segment_key(*number));
         }
+        opening::check_room(&self.folder, Room::Metadata)?;
         self.write(|_| self.log.apply_batch(batch))
     }
 
@@ -348,6 +352,7 @@ impl Journal for SledJournal {
                 "the metadata \"{key}\" is larger than {FRAME_BYTES_MAX} bytes"
             )));
         }
+        opening::check_room(&self.folder, Room::Metadata)?;
         self.write(|writer| {
             let mut batch = sled::Batch::default();
             match value {

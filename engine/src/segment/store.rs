@@ -78,6 +78,8 @@ impl SegmentStore {
         let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
             return Err(Error::invalid("a segment needs a commit"));
         };
+        let payload = commits.iter().map(|c| c.payload.len() as u64).sum();
+        files::check_room(&self.folder, payload, "writing a segment")?;
         let path = self.path(number);
         let written = NewFile::create(&path).and_then(|file| {
             let out = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
