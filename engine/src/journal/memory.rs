@@ -110,6 +110,10 @@ impl Journal for MemoryJournal {
         self.state().check()
     }
 
+    fn poison(&self, _reason: &str) {
+        self.state().poisoned = true;
+    }
+
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
         self.write(durability, |disk| disk.commits.extend_from_slice(commits))
     }

@@ -60,6 +60,15 @@ pub trait Journal: Send + Sync {
     /// naming a file failed, the name may be durable all the same, and the file must not be touched.
     fn check(&self) -> Result<()>;
 
+    /// Whether there is room to name a file; to be asked before one is written.
+    fn check_room(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends all writing until it is opened again, because a write or a sync of a file failed that belongs
+    /// to the same environment.
+    fn poison(&self, reason: &str);
+
     /// Adds commits at the end and makes them durable as far as asked. After a crash each of them is
     /// there whole or not at all, and none without those before it.
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()>;

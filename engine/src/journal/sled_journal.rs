@@ -203,8 +203,16 @@ impl SledJournal {
 impl Journal for SledJournal {
     fn check(&self) -> Result<()> {
         let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.check()?;
+        writer.check()
+    }
+
+    fn check_room(&self) -> Result<()> {
         opening::check_room(&self.folder, Room::Metadata)
+    }
+
+    fn poison(&self, reason: &str) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.poison.get_or_insert_with(|| reason.to_owned());
     }
 
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
