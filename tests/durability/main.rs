@@ -2,10 +2,11 @@
 //!
 //! Every commit holds some new rows and one row that says which commit it was. After each crash the lake must hold all
 //! that was acknowledged, nothing twice, commits whole or not at all, and a `model.json` that names only whole files.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../../engine/tests/support/disk.rs"]
 mod disk;
+mod formats;
 mod lake;
 mod power_cuts;
 #[path = "../support/mod.rs"]
