@@ -85,6 +85,7 @@ fn write(data: &Path) {
     );
     let file = data.with_extension("file");
     fs::write(&file, "of a client".repeat(100)).unwrap();
+    run(data, &["fs", "mkdir", "files"]);
     run(data, &["fs", "mkdir", "files/folder"]);
     run(
         data,
