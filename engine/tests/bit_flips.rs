@@ -224,6 +224,38 @@ fn damage_of_the_last_commit_keeps_the_environment_from_opening_until_it_is_salv
     assert!(row.is_some());
 }
 
+/// What a power cut leaves that came in the middle of a write: frames, and nobody who says that they were
+/// acknowledged.
+#[test]
+fn a_commit_that_was_broken_off_is_dropped_and_told_and_is_no_damage() {
+    let planted = Planted::new();
+    let mark_path = planted.environment_folder().join("journal/acknowledged");
+    let mark = fs::read(&mark_path).unwrap();
+    let environment = planted.open();
+    let last = environment.last_version();
+    planted::put(&environment, 1..2, "broken off");
+    drop(environment);
+    let path = planted.environment_folder().join("journal/db");
+    let mut bytes = fs::read(&path).unwrap();
+    let places = memchr_all(&bytes, b"broken off");
+    assert!(!places.is_empty());
+    for at in places {
+        bytes[at] ^= 4;
+    }
+    fs::write(&path, &bytes).unwrap();
+    fs::write(&mark_path, &mark).unwrap();
+    assert_eq!(planted.findings(Depth::Full), []);
+    let environment = planted.open();
+    let status = environment.status().unwrap();
+    assert_eq!(status.unfinished_version, Some(last + 1));
+    assert_eq!(status.last_version, last);
+    let row = environment.get("task", id(1).parse().unwrap()).unwrap();
+    assert!(row.unwrap().cell("subject").unwrap().contains("in a block"));
+    planted::put(&environment, 2..3, "the next");
+    drop(environment);
+    assert_eq!(planted.open().status().unwrap().unfinished_version, None);
+}
+
 fn memchr_all(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
     let windows = bytes.windows(needle.len()).enumerate();
     let found = windows.filter(|(_, window)| *window == needle);
