@@ -129,7 +129,8 @@ impl Assembler {
                 commit.first_version
             ));
         }
-        if self.next_version.is_some_and(|v| v != commit.first_version) {
+        // What lies between two may stand in a bulk file.
+        if self.next_version.is_some_and(|v| v > commit.first_version) {
             return Err(format!(
                 "the commit at version {} does not follow the one before it",
                 commit.first_version
@@ -137,6 +138,11 @@ impl Assembler {
         }
         self.next_version = Some(commit.last_version() + 1);
         Ok(commit)
+    }
+
+    /// The first version of a commit at the end that is not there whole.
+    pub(super) fn unfinished_version(&self) -> Option<u64> {
+        self.open.as_ref().map(|(commit, ..)| commit.first_version)
     }
 
     /// How many frames at the end belong to a commit that is not there whole.
