@@ -49,6 +49,8 @@ mod environment;
 mod error;
 mod feed;
 mod files;
+#[cfg(test)]
+mod hostile;
 mod ingest;
 mod journal;
 mod lake;
@@ -69,8 +71,8 @@ pub use check::{Depth, DumpPart, Finding, LakeOf, VerifyReport, dump_folder, ver
 pub use clock::{Clock, ManualClock, SystemClock, TICKS_PER_SECOND, Ticks};
 pub use compaction::{DeletePartition, Granularity, Layout, Mode};
 pub use environment::{
-    CurrentRow, Environment, EnvironmentStatus, OpenOptions, TableOptions, TableStatus,
-    Transaction, Write,
+    CurrentRow, Environment, EnvironmentStatus, OpenOptions, Quota, QuotaStatus, TableOptions,
+    TableStatus, Transaction, Write,
 };
 pub use error::{Error, ErrorKind, Result, RowError, SnapshotName};
 pub use feed::{

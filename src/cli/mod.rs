@@ -13,6 +13,7 @@ mod ingest;
 mod link;
 mod output;
 mod progress;
+mod quota;
 mod retention;
 mod run;
 mod salvage;

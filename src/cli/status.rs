@@ -75,6 +75,9 @@ fn environment_text(status: &Status) -> String {
         bytes_text(environment.journal_bytes),
         bytes_text(environment.segment_bytes),
     );
+    if let Some(warning) = &environment.quota.warning {
+        let _ = writeln!(text, "  warning: {warning}");
+    }
     text.push_str(&tables_text(&environment.tables, "  "));
     for link in &status.links {
         text.push_str(&link_text(link));

@@ -17,6 +17,7 @@ mod metadata;
 mod model;
 mod operating;
 mod promises;
+mod quota;
 mod readme;
 mod rows;
 mod snapshots;

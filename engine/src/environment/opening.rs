@@ -195,6 +195,8 @@ fn assemble(
         holders: Mutex::new(holders),
         residence: Default::default(),
         unmerged_bytes_max: options.unmerged_bytes_max,
+        block_bytes: live.values().sum::<u64>().into(),
+        on_the_way: Default::default(),
         merge_failure: Mutex::default(),
         locks: Arc::new(RowLocks::default()),
         journal,

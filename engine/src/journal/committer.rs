@@ -8,6 +8,7 @@ use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TrySendError, bound
 
 use super::{BackPressure, Commit, Durability, Journal};
 use crate::clock::{Clock, Ticks};
+use crate::environment::Reserved;
 use crate::error::{Error, Result};
 use crate::locks::HeldRows;
 
@@ -59,6 +60,8 @@ pub(crate) struct Request {
     pub rows: u32,
     /// Released once the commit can be read, so that who takes a row next reads what it became.
     pub held: HeldRows,
+    /// Dropped once the commit is in the tail, which counts from then on.
+    pub reserved: Option<Reserved>,
 }
 
 struct Queued {
@@ -200,7 +203,7 @@ impl<F: Follower> Thread<F> {
                 last_version: commit.last_version(),
                 committed,
             };
-            waiting.push((request.held, reply, receipt));
+            waiting.push((request.held, request.reserved, reply, receipt));
             commits.push(commit);
         }
         let Start {
@@ -217,13 +220,17 @@ impl<F: Follower> Thread<F> {
             self.start.last_committed = committed;
             self.follower.durable(commits);
         }
-        for (held, reply, receipt) in waiting {
-            drop(held);
+        let mut all_held = Vec::with_capacity(waiting.len());
+        for (held, reserved, reply, receipt) in waiting {
+            all_held.push(held);
+            drop(reserved);
             // Who does not wait for the answer any more has no use for it.
             let _ = reply.send(match &written {
                 Ok(()) => Ok(receipt),
                 Err(error) => Err(error.again()),
             });
         }
+        // Whoever takes one of the rows waits for this; whoever waits for an answer need not.
+        drop(all_held);
     }
 }
