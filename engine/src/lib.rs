@@ -57,6 +57,7 @@ mod lake;
 mod link;
 mod locks;
 mod map;
+mod metrics;
 mod publish;
 mod row;
 mod salvage;
@@ -87,6 +88,7 @@ pub use lake::{FolderLake, Lake, LakeEntry, Part};
 pub use link::{
     Activity, IncrementalStatus, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink,
 };
+pub use metrics::{COMMIT_LATENCY_BOUNDS_S, EnvironmentMetrics};
 pub use publish::{
     ModelSettings, PartitionNames, RowDifference, SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn,
     SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows, SnapshotTable,

@@ -11,6 +11,7 @@ mod environment;
 mod fs;
 mod ingest;
 mod link;
+mod metrics;
 mod output;
 mod progress;
 mod quota;

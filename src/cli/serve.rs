@@ -1,6 +1,6 @@
 //! `lakestage serve`
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -20,6 +20,7 @@ use signal_hook::iterator::Signals;
 
 use super::console::Console;
 use super::control::ControlServer;
+use super::metrics::MetricsServer;
 use super::output;
 
 /// Serve the lake on the Blob and the DFS port.
@@ -41,6 +42,10 @@ pub(crate) struct ServeArgs {
     /// When what clients change in the lake is on the disk, relative to the answer
     #[arg(long, value_enum, default_value_t = Sync::Group)]
     sync: Sync,
+
+    /// Tell metrics of environments and links in Prometheus' text form at http://<ADDRESS>/metrics; port 0 takes any
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "memory")]
+    metrics: Option<SocketAddr>,
 
     /// Serve an empty lake of which nothing is kept; no data folder is opened, and no environment is there
     #[arg(long, conflicts_with = "sync")]
@@ -220,6 +225,7 @@ impl Ending {
 pub(crate) struct Serving {
     // In this order: no command is taken any more before the ports close.
     control: ControlServer,
+    metrics: Option<MetricsServer>,
     server: Option<Server>,
     data: Arc<DataFolder>,
     facts: ServingFacts,
@@ -231,6 +237,7 @@ struct ServingFacts {
     serving: bool,
     blob_endpoint: Option<String>,
     dfs_endpoint: Option<String>,
+    metrics_endpoint: Option<String>,
     accounts: Vec<String>,
     environments: Vec<String>,
 }
@@ -246,6 +253,8 @@ impl Serving {
         for name in &environments {
             data.environment(Some(name))?;
         }
+        let metrics = args.metrics.map(|at| MetricsServer::start(at, &data));
+        let metrics = metrics.transpose()?;
         let control = ControlServer::start(&data)?;
         let store = data.store()?;
         let accounts = store.accounts().iter().map(|a| a.name.clone());
@@ -253,11 +262,13 @@ impl Serving {
             serving: true,
             blob_endpoint: server.as_ref().map(Server::blob_url),
             dfs_endpoint: server.as_ref().map(Server::dfs_url),
+            metrics_endpoint: metrics.as_ref().map(MetricsServer::url),
             accounts: accounts.collect(),
             environments,
         };
         Ok(Serving {
             control,
+            metrics,
             server,
             data,
             facts,
@@ -274,6 +285,7 @@ impl Serving {
 
     pub(crate) fn end(self) {
         drop(self.control);
+        drop(self.metrics);
         if let Some(server) = self.server {
             server.shutdown();
         }
@@ -305,6 +317,7 @@ fn run_in_memory(args: &ServeArgs, console: &dyn Console, json: bool) -> Result<
         serving: true,
         blob_endpoint: Some(server.blob_url()),
         dfs_endpoint: Some(server.dfs_url()),
+        metrics_endpoint: None,
         accounts: accounts.collect(),
         environments: Vec::new(),
     };
@@ -322,6 +335,9 @@ fn serving_text(serving: &ServingFacts) -> String {
     let mut text = String::new();
     if let (Some(blob), Some(dfs)) = (&serving.blob_endpoint, &serving.dfs_endpoint) {
         text = format!("Blob         {blob}\nDFS          {dfs}\n");
+    }
+    if let Some(metrics) = &serving.metrics_endpoint {
+        text += &format!("metrics      {metrics}\n");
     }
     text + &format!(
         "accounts     {}\nenvironments {environments}\nCtrl-C ends it.",

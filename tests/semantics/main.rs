@@ -14,6 +14,7 @@ mod kept_snapshots;
 mod lake;
 mod links;
 mod metadata;
+mod metrics;
 mod model;
 mod operating;
 mod promises;

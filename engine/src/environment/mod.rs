@@ -34,6 +34,7 @@ use crate::error::{Error, Result};
 use crate::feed::Holders;
 use crate::journal::{BackPressure, Committer, Journal};
 use crate::locks::RowLocks;
+use crate::metrics::Counters;
 use crate::publish::Leases;
 use crate::schema::TableSchema;
 use crate::staging::{Residence, Sealer, Sealing, Staging};
@@ -59,6 +60,7 @@ pub(crate) struct Inner {
     holders: Mutex<Holders>,
     residence: Residence,
     unmerged_bytes_max: u64,
+    pub(crate) counters: Arc<Counters>,
     block_bytes: quota::BlockBytes,
     on_the_way: Arc<quota::OnTheWay>,
     /// Held while a commit merges, and by those that wait for it.

@@ -137,6 +137,16 @@ impl Transaction {
         if self.rows == 0 {
             return Err(Error::invalid("the transaction is empty"));
         }
+        let counters = self.environment.inner.counters.clone();
+        let sent = self.send();
+        if let Err(error) = &sent {
+            tracing::debug!(%error, "a commit was refused");
+            counters.refused(error);
+        }
+        sent
+    }
+
+    fn send(self) -> Result<CommitTicket> {
         let environment = self.environment;
         environment.bound_unmerged()?;
         let reserved = match self.puts {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 
@@ -11,6 +11,7 @@ use crate::clock::{Clock, Ticks};
 use crate::environment::Reserved;
 use crate::error::{Error, Result};
 use crate::locks::HeldRows;
+use crate::metrics::Counters;
 
 /// Transactions that may wait; what happens to the next one is its sender's choice.
 pub(crate) const QUEUE_COMMITS_MAX: usize = 1_024;
@@ -66,6 +67,7 @@ pub(crate) struct Request {
 
 struct Queued {
     request: Request,
+    sent: Instant,
     reply: Sender<Result<Receipt>>,
 }
 
@@ -89,6 +91,7 @@ pub(crate) struct Committer {
 
 /// What the thread needs.
 pub(crate) struct Start {
+    pub counters: Arc<Counters>,
     pub journal: Arc<dyn Journal>,
     pub clock: Arc<dyn Clock>,
     pub durability: Durability,
@@ -119,7 +122,11 @@ impl Committer {
         let mut request = request;
         // It stays in memory until it is sealed.
         request.payload.shrink_to_fit();
-        let queued = Queued { request, reply };
+        let queued = Queued {
+            request,
+            sent: Instant::now(),
+            reply,
+        };
         let queue = self.queue.as_ref().ok_or_else(gone)?;
         match pressure {
             BackPressure::Reject => queue.try_send(queued).map_err(|e| match e {
@@ -185,12 +192,18 @@ impl<F: Follower> Thread<F> {
     }
 
     fn commit(&mut self, batch: Vec<Queued>, bytes: usize) {
+        let counters = self.start.counters.clone();
         // Time never runs backwards in the log, whatever the clock does.
         let committed = self.start.clock.now_ticks().max(self.start.last_committed);
         let mut next_version = self.start.next_version;
         let mut waiting = Vec::with_capacity(batch.len());
         let mut commits = Vec::with_capacity(batch.len());
-        for Queued { request, reply } in batch {
+        for Queued {
+            request,
+            sent,
+            reply,
+        } in batch
+        {
             let commit = Commit {
                 first_version: next_version,
                 rows: request.rows,
@@ -203,7 +216,14 @@ impl<F: Follower> Thread<F> {
                 last_version: commit.last_version(),
                 committed,
             };
-            waiting.push((request.held, request.reserved, reply, receipt));
+            let bytes = commit.payload.len() as u64;
+            waiting.push((
+                request.held,
+                request.reserved,
+                reply,
+                receipt,
+                (sent, bytes),
+            ));
             commits.push(commit);
         }
         let Start {
@@ -221,7 +241,18 @@ impl<F: Follower> Thread<F> {
             self.follower.durable(commits);
         }
         let mut all_held = Vec::with_capacity(waiting.len());
-        for (held, reserved, reply, receipt) in waiting {
+        counters.batch();
+        if let Err(error) = &written {
+            tracing::error!(%error, commits = waiting.len(), "commits could not be made durable");
+        }
+        for (held, reserved, reply, receipt, (sent, bytes)) in waiting {
+            match &written {
+                Ok(()) => {
+                    let rows = receipt.last_version - receipt.first_version + 1;
+                    counters.durable(rows, bytes, sent.elapsed());
+                }
+                Err(error) => counters.refused(error),
+            }
             all_held.push(held);
             drop(reserved);
             // Who does not wait for the answer any more has no use for it.
