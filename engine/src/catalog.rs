@@ -15,6 +15,7 @@ use crate::block::{Extent, Packs};
 use crate::checksum::crc32c;
 use crate::clock::Ticks;
 use crate::compaction::Layout;
+use crate::environment::Quota;
 use crate::error::{Error, IoContext, Result};
 use crate::feed::Retention;
 use crate::files;
@@ -94,6 +95,9 @@ pub(crate) struct Catalog {
     /// How long changes are kept for readers of the change feed.
     #[serde(default)]
     pub retention: Retention,
+    /// How much the environment may hold.
+    #[serde(default)]
+    pub quota: Quota,
     /// Every change up to this version stands in blocks.
     pub folded_version: u64,
     /// The time of the last commit in blocks.
@@ -173,6 +177,7 @@ impl Catalog {
             tables: BTreeMap::new(),
             links: BTreeMap::new(),
             retention: Retention::default(),
+            quota: Quota::default(),
             folded_version: 0,
             last_committed: 0,
             next_table: 0,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::frame::frames;
-use super::{Commit, Durability, Journal};
+use super::{Commit, Durability, Journal, LogImage};
 use crate::error::{Error, Result};
 use crate::segment::SegmentEntry;
 
@@ -164,15 +164,11 @@ impl Journal for MemoryJournal {
         })
     }
 
-    fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+    fn image(&self) -> Result<LogImage> {
         let commits = self.state().live.commits.clone();
-        Ok((0..)
-            .zip(
-                commits
-                    .iter()
-                    .flat_map(|commit| frames(commit, commit.first_version - 1)),
-            )
-            .collect())
+        let framed = |commit| frames(commit, commit.first_version - 1);
+        let frames = (0..).zip(commits.iter().flat_map(framed)).collect();
+        Ok(LogImage::of_frames(frames))
     }
 
     fn stored_bytes(&self) -> Result<u64> {
