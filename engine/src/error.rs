@@ -149,11 +149,9 @@ impl Error {
     }
 
     /// Whether something could not be written or synced, and not for want of room: what the disk holds
-    /// then is in doubt.
+    /// then is in doubt. A file that could not even be created leaves nothing in doubt.
     pub(crate) fn is_failed_write(&self) -> bool {
-        const ACTIONS: [&str; 6] = [
-            "creating",
-            "creating the folder",
+        const ACTIONS: [&str; 4] = [
             "writing",
             "writing a segment",
             "renaming into place",
