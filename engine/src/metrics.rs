@@ -98,6 +98,8 @@ impl Environment {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let oldest = inner.staging.oldest_unsealed();
         let age = oldest.map_or(0, |committed| (inner.clock.now_ticks() - committed).max(0));
+        // Asked apart: the consumers are behind the same lock.
+        let readers = inner.lock_holders().readers();
         Ok(EnvironmentMetrics {
             commits: count(&counters.commits),
             row_changes: count(&counters.row_changes),
@@ -109,7 +111,7 @@ impl Environment {
             latency: counters.latency.iter().map(count).collect(),
             latency_sum_s: Duration::from_nanos(count(&counters.latency_ns)).as_secs_f64(),
             unsealed_age_s: age as f64 / TICKS_PER_SECOND as f64,
-            readers: inner.lock_holders().readers(),
+            readers,
             consumers: self.consumers(),
             links: self.links(),
             status: self.status()?,

@@ -63,8 +63,8 @@ pub(super) struct BulkLog {
 }
 
 impl BulkLog {
-    /// Opens the files that there must be, and removes one that was being made. Damage is told when they
-    /// are read.
+    /// Opens the files that there must be. One that was being made when the process ended is made anew.
+    /// Damage is told when they are read.
     pub(super) fn open(folder: &Path, files: usize) -> Result<Self> {
         let mut log = BulkLog {
             folder: folder.to_owned(),
@@ -83,7 +83,6 @@ impl BulkLog {
                 }),
             }
         }
-        files::remove_file(&log.path(files))?;
         Ok(log)
     }
 
