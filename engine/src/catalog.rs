@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -241,7 +242,13 @@ pub(crate) fn parse_catalog(path: &Path, bytes: &[u8]) -> Result<Catalog> {
 /// Reads a file of the catalog folder, and checks it.
 pub(crate) fn read_file(folder: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
     let path = folder.join(&entry.file);
-    let bytes = fs::read(&path).context("reading", &path)?;
+    let bytes = match fs::read(&path) {
+        // What names it is older than it should be, or somebody removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::corrupt(&path, "the file is named and is missing"));
+        }
+        read => read.context("reading", &path)?,
+    };
     if crc32c(&[&bytes]) != entry.crc32c {
         return Err(Error::corrupt(&path, "the file fails its checksum"));
     }

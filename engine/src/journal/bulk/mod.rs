@@ -27,6 +27,7 @@ pub(crate) use read::{BulkBatch, BulkFault, BulkRead};
 
 use super::Commit;
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::files;
 use file::BulkFile;
 
@@ -103,7 +104,8 @@ impl BulkLog {
     /// Whether a batch may be written here at all.
     pub(super) fn takes(commits: &[Commit]) -> bool {
         let bytes = batch::body_bytes(commits);
-        bytes >= BATCH_BYTES_MIN && file::bytes_for(bytes) <= BATCH_BYTES_MAX
+        let is_large = bytes >= BATCH_BYTES_MIN && !faults::makes("entries of 16 KiB");
+        is_large && file::bytes_for(bytes) <= BATCH_BYTES_MAX
     }
 
     /// Finds room for a batch where everything is sealed up to a version.
