@@ -129,11 +129,8 @@ fn metrics_tell_what_was_done_in_a_form_that_parses() {
     );
     // All buckets hold everything below them, and the last one all.
     let bucket = |bound: &str| {
-        of(
-            &before,
-            "lakestage_commit_latency_seconds_bucket",
-            &format!(",le=\"{bound}\""),
-        )
+        let labels = format!("{{le=\"{bound}\",environment=\"contoso\"}}");
+        before[&format!("lakestage_commit_latency_seconds_bucket{labels}")]
     };
     assert_eq!(bucket("+Inf"), 3.0);
     assert!(bucket("0.001") <= bucket("10.0"));
