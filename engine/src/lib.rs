@@ -51,12 +51,15 @@ mod error;
 pub mod faults;
 mod feed;
 mod files;
+#[cfg(test)]
+mod hostile;
 mod ingest;
 mod journal;
 mod lake;
 mod link;
 mod locks;
 mod map;
+mod metrics;
 mod publish;
 mod row;
 mod salvage;
@@ -71,8 +74,8 @@ pub use check::{Depth, DumpPart, Finding, LakeOf, VerifyReport, dump_folder, ver
 pub use clock::{Clock, ManualClock, SystemClock, TICKS_PER_SECOND, Ticks};
 pub use compaction::{DeletePartition, Granularity, Layout, Mode};
 pub use environment::{
-    CurrentRow, Environment, EnvironmentStatus, OpenOptions, TableOptions, TableStatus,
-    Transaction, Write,
+    CurrentRow, Environment, EnvironmentStatus, OpenOptions, Quota, QuotaStatus, TableOptions,
+    TableStatus, Transaction, Write,
 };
 pub use error::{Error, ErrorKind, Result, RowError, SnapshotName};
 pub use feed::{
@@ -88,6 +91,7 @@ pub use lake::{FolderLake, Lake, LakeEntry, Part};
 pub use link::{
     Activity, IncrementalStatus, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink,
 };
+pub use metrics::{COMMIT_LATENCY_BOUNDS_S, EnvironmentMetrics};
 pub use publish::{
     ModelSettings, PartitionNames, RowDifference, SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn,
     SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows, SnapshotTable,

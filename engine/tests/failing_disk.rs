@@ -169,6 +169,10 @@ fn refuses_writes(
         return;
     }
     let what = format!("{operation:?} {}", path.display());
+    // Where nothing could be created, nothing is in doubt.
+    if *operation == Operation::Create && committed.is_ok() {
+        return;
+    }
     let Err(error) = committed else {
         panic!("{what} failed, and a commit was taken");
     };

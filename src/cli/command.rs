@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    backup, changes, demo, dump, environment, fs, ingest, link, retention, salvage, serve,
+    backup, changes, demo, dump, environment, fs, ingest, link, quota, retention, salvage, serve,
     snapshot, status, table, token, trickle, verify,
 };
 
@@ -73,6 +73,8 @@ pub(crate) enum Command {
     Changes(changes::ChangesArgs),
     /// Say how long changes are kept, and show who keeps them
     Retention(retention::RetentionArgs),
+    /// Say how much an environment may hold, and show what it holds
+    Quota(quota::QuotaArgs),
     /// Show environments, tables and links in numbers
     Status(status::StatusArgs),
     /// Write a backup of an environment while others go on writing

@@ -1,7 +1,7 @@
 //! `lakestage serve`
 
 use std::io::ErrorKind;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use signal_hook::iterator::Signals;
 use super::access::{self, AccessArgs};
 use super::console::Console;
 use super::control::ControlServer;
+use super::metrics::MetricsServer;
 use super::output;
 
 /// Serve the lake on the Blob and the DFS port.
@@ -45,6 +46,10 @@ pub(crate) struct ServeArgs {
     /// When what clients change in the lake is on the disk, relative to the answer
     #[arg(long, value_enum, default_value_t = Sync::Group)]
     sync: Sync,
+
+    /// Tell metrics of environments and links in Prometheus' text form at http://<ADDRESS>/metrics; port 0 takes any
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "memory")]
+    metrics: Option<SocketAddr>,
 
     /// Serve an empty lake of which nothing is kept; no data folder is opened, and no environment is there
     #[arg(long, conflicts_with = "sync")]
@@ -221,6 +226,7 @@ impl ServerArgs {
             serving: true,
             blob_endpoint: server.map(Server::blob_url),
             dfs_endpoint: server.map(Server::dfs_url),
+            metrics_endpoint: None,
             tenant: self.access.tenant.clone(),
             certificate_authority: authority.map(Path::to_owned),
             accounts: accounts.collect(),
@@ -267,6 +273,7 @@ impl Ending {
 pub(crate) struct Serving {
     // In this order: no command is taken any more before the ports close.
     control: ControlServer,
+    metrics: Option<MetricsServer>,
     server: Option<Server>,
     data: Arc<DataFolder>,
     facts: ServingFacts,
@@ -278,6 +285,7 @@ struct ServingFacts {
     serving: bool,
     blob_endpoint: Option<String>,
     dfs_endpoint: Option<String>,
+    metrics_endpoint: Option<String>,
     /// The tenant of bearer tokens.
     tenant: String,
     /// The file that clients are told to trust.
@@ -298,14 +306,18 @@ impl Serving {
         for name in &environments {
             data.environment(Some(name))?;
         }
+        let metrics = args.metrics.map(|at| MetricsServer::start(at, &data));
+        let metrics = metrics.transpose()?;
         let control = ControlServer::start(&data)?;
         let store = data.store()?;
         let facts = ServingFacts {
+            metrics_endpoint: metrics.as_ref().map(MetricsServer::url),
             environments,
             ..args.server.facts(&store, server.as_ref())
         };
         Ok(Serving {
             control,
+            metrics,
             server,
             data,
             facts,
@@ -322,6 +334,7 @@ impl Serving {
 
     pub(crate) fn end(self) {
         drop(self.control);
+        drop(self.metrics);
         if let Some(server) = self.server {
             server.shutdown();
         }
@@ -364,6 +377,9 @@ fn serving_text(serving: &ServingFacts) -> String {
     let mut text = String::new();
     if let (Some(blob), Some(dfs)) = (&serving.blob_endpoint, &serving.dfs_endpoint) {
         text = format!("Blob         {blob}\nDFS          {dfs}\n");
+    }
+    if let Some(metrics) = &serving.metrics_endpoint {
+        text += &format!("metrics      {metrics}\n");
     }
     if let Some(authority) = &serving.certificate_authority {
         text += &access::how_to_trust(authority);

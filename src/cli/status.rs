@@ -80,6 +80,9 @@ fn environment_text(status: &Status) -> String {
             "  a commit at version {version} was broken off before it was acknowledged, and dropped when this was opened\n"
         ));
     }
+    if let Some(warning) = &environment.quota.warning {
+        let _ = writeln!(text, "  warning: {warning}");
+    }
     text.push_str(&tables_text(&environment.tables, "  "));
     for link in &status.links {
         text.push_str(&link_text(link));

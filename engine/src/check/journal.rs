@@ -30,12 +30,8 @@ impl Check<'_> {
         for fault in &read.faults {
             let needed_by =
                 vec!["the changes of that commit, and the opening of the environment".to_owned()];
-            self.finding(
-                FILE,
-                format!("frame {}", fault.frame),
-                &fault.rule,
-                needed_by,
-            );
+            let file = format!("{JOURNAL_FOLDER}/{}", fault.file);
+            self.finding(file, &fault.place, &fault.rule, needed_by);
         }
         for commit in &read.commits {
             self.commit(commit);

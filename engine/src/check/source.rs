@@ -13,7 +13,7 @@ use crate::environment::{
 };
 use crate::error::{Error, IoContext, Result};
 use crate::files;
-use crate::journal::{Journal, LogEnd, ReadFrames, SledJournal};
+use crate::journal::{Journal, LogEnd, LogImage, ReadLog, SledJournal};
 use crate::segment::SegmentEntry;
 
 /// A running journal may be sealed while it is read; then it is read again, so often at most.
@@ -31,7 +31,7 @@ pub(crate) struct Source {
 /// What a journal holds.
 #[derive(Default)]
 pub(crate) struct JournalImage {
-    pub frames: Vec<(u64, Vec<u8>)>,
+    pub log: LogImage,
     pub segments: Vec<SegmentEntry>,
     pub metas: Vec<(String, Vec<u8>)>,
     /// What is known of the end of the log beside the log itself.
@@ -49,8 +49,8 @@ impl JournalImage {
             end,
             ..JournalImage::default()
         };
-        match journal.frames() {
-            Ok(frames) => image.frames = frames,
+        match journal.image() {
+            Ok(log) => image.log = log,
             Err(error) => image.errors.push(error),
         }
         match journal.segments() {
@@ -158,10 +158,10 @@ impl Source {
 }
 
 impl JournalImage {
-    /// The commits of its frames, as far as they are whole and not sealed.
-    pub(crate) fn read(&self) -> ReadFrames {
+    /// Its commits, as far as they are whole and not sealed.
+    pub(crate) fn read(&self) -> ReadLog {
         let sealed = self.segments.last().map_or(0, |entry| entry.last_version);
-        ReadFrames::of(&self.frames, sealed)
+        ReadLog::of(&self.log, sealed)
     }
 
     /// Names the folder that is looked at instead of its copy.

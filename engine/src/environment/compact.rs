@@ -147,6 +147,7 @@ impl Environment {
         tracing::debug!(bytes = compaction.pack.bytes(), "compacted");
         compaction.pack.seal()?;
         let state = inner.replace_catalog(catalog)?;
+        self.count_block_bytes()?;
         self.collect_packs()?;
         Ok(state)
     }

@@ -4,6 +4,7 @@ mod compact;
 mod lookup;
 mod opening;
 mod options;
+mod quota;
 mod schema_change;
 mod state;
 mod status;
@@ -19,6 +20,8 @@ pub use lookup::CurrentRow;
 pub(crate) use lookup::with_version;
 pub(crate) use opening::{CATALOG_FOLDER, JOURNAL_FOLDER, PACKS_FOLDER, SEGMENTS_FOLDER, lock};
 pub use options::OpenOptions;
+pub(crate) use quota::Reserved;
+pub use quota::{Quota, QuotaStatus};
 pub(crate) use state::{State, Table};
 pub use status::{EnvironmentStatus, TableStatus};
 pub use transaction::{Transaction, Write};
@@ -31,6 +34,7 @@ use crate::error::{Error, Result};
 use crate::feed::Holders;
 use crate::journal::{BackPressure, Committer, Journal};
 use crate::locks::RowLocks;
+use crate::metrics::Counters;
 use crate::publish::Leases;
 use crate::schema::TableSchema;
 use crate::staging::{Residence, Sealer, Sealing, Staging};
@@ -56,6 +60,9 @@ pub(crate) struct Inner {
     holders: Mutex<Holders>,
     residence: Residence,
     unmerged_bytes_max: u64,
+    pub(crate) counters: Arc<Counters>,
+    block_bytes: quota::BlockBytes,
+    on_the_way: Arc<quota::OnTheWay>,
     /// Held while a commit merges, and by those that wait for it.
     merge_failure: Mutex<Option<unmerged::Failure>>,
     locks: Arc<RowLocks>,

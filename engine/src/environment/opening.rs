@@ -23,6 +23,7 @@ use crate::feed::Holders;
 use crate::files;
 use crate::journal::{Commit, Committer, CommitterStart, Journal, LogEnd, SledJournal};
 use crate::locks::RowLocks;
+use crate::metrics::Counters;
 use crate::segment::{Segment, SegmentEntry, SegmentStore};
 use crate::staging::{Limits, Sealer, Sealing, Staging};
 
@@ -157,7 +158,9 @@ fn assemble(
     let segment_store = SegmentStore::open(&folder.join(SEGMENTS_FOLDER))?;
     let replay = Replay::of(&catalog, &*journal, &segment_store)?;
     let holders = Holders::load(&*journal)?;
+    let counters = Arc::<Counters>::default();
     let start = CommitterStart {
+        counters: counters.clone(),
         journal: journal.clone(),
         clock: options.clock.clone(),
         durability: options.durability,
@@ -195,6 +198,9 @@ fn assemble(
         holders: Mutex::new(holders),
         residence: Default::default(),
         unmerged_bytes_max: options.unmerged_bytes_max,
+        counters,
+        block_bytes: live.values().sum::<u64>().into(),
+        on_the_way: Default::default(),
         merge_failure: Mutex::default(),
         locks: Arc::new(RowLocks::default()),
         journal,

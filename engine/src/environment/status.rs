@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Environment;
+use super::{Environment, QuotaStatus};
 use crate::catalog::EnvironmentSettings;
 use crate::error::Result;
 
@@ -29,6 +29,8 @@ pub struct EnvironmentStatus {
     /// power cut broke it off before it was acknowledged, and opening dropped it. Its versions are given
     /// to the next commit.
     pub unfinished_version: Option<u64>,
+    /// The quota, and what counts towards it.
+    pub quota: QuotaStatus,
     /// Commits that wait for the disk.
     pub waiting_commits: usize,
     /// The tables.
@@ -86,6 +88,7 @@ impl Environment {
             segment_bytes: segments.iter().map(|s| s.entry().bytes).sum(),
             journal_bytes: self.inner.journal.stored_bytes()?,
             unfinished_version: self.inner.unfinished_version,
+            quota: self.quota_status(),
             waiting_commits: self.inner.committer.waiting(),
             tables: tables.collect(),
         })

@@ -222,7 +222,8 @@ impl Assembler {
                 commit.first_version
             ));
         }
-        if self.next_version.is_some_and(|v| v != commit.first_version) {
+        // What lies between two may stand in a bulk file.
+        if self.next_version.is_some_and(|v| v > commit.first_version) {
             return Err(format!(
                 "the commit at version {} does not follow the one before it",
                 commit.first_version
@@ -230,6 +231,11 @@ impl Assembler {
         }
         self.next_version = Some(commit.last_version() + 1);
         Ok(commit)
+    }
+
+    /// The first version of a commit at the end that is not there whole.
+    pub(super) fn unfinished_version(&self) -> Option<u64> {
+        self.open.as_ref().map(|open| open.header.first_version)
     }
 
     /// How many frames at the end belong to a commit that is not there whole.

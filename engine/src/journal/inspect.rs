@@ -1,29 +1,74 @@
-//! Reading frames that may be damaged: what is whole is given, what is not is named.
+//! Reading a log that may be damaged: what is whole is given, what is not is named.
 
-use super::Commit;
 use super::frame::Assembler;
+use super::{Commit, LogImage};
 
 /// What is wrong with the log, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FrameFault {
-    /// The number of the frame.
-    pub frame: u64,
+pub(crate) struct LogFault {
+    /// The file's name in the journal's folder.
+    pub file: String,
+    /// Where in it, such as "frame 7".
+    pub place: String,
     pub rule: String,
 }
 
-/// Frames put together to commits as far as they are whole.
+/// A log put together to commits as far as they are whole.
 #[derive(Default)]
-pub(crate) struct ReadFrames {
+pub(crate) struct ReadLog {
     pub commits: Vec<Commit>,
-    pub faults: Vec<FrameFault>,
+    pub faults: Vec<LogFault>,
 }
 
-impl ReadFrames {
+impl ReadLog {
+    /// Reads frames and bulk files, and orders what they hold by version.
+    pub(crate) fn of(image: &LogImage, sealed: u64) -> Self {
+        let mut read = ReadLog::of_frames(&image.frames, sealed);
+        for batch in &image.bulk.batches {
+            let counts = |commit: &&Commit| commit.last_version() > sealed;
+            let commits = batch.commits.iter().filter(counts);
+            read.commits.extend(commits.cloned());
+        }
+        read.faults
+            .extend(image.bulk.faults.iter().map(|fault| LogFault {
+                file: fault.file.clone(),
+                place: format!("byte {}", fault.offset),
+                rule: fault.rule.clone(),
+            }));
+        read.commits.sort_by_key(|commit| commit.first_version);
+        read.check_sequence(image.bulk.noted_version, sealed);
+        read
+    }
+
+    fn check_sequence(&mut self, noted_version: u64, sealed: u64) {
+        let mut rules = Vec::new();
+        for pair in self.commits.windows(2) {
+            if pair[0].last_version() + 1 != pair[1].first_version {
+                rules.push(format!(
+                    "the commit at version {} does not follow the one before it",
+                    pair[1].first_version
+                ));
+            }
+        }
+        let last = self.commits.last().map_or(0, Commit::last_version);
+        if last.max(sealed) < noted_version {
+            rules.push(format!(
+                "it ends at version {}, and commits up to version {noted_version} were durable",
+                last.max(sealed)
+            ));
+        }
+        self.faults.extend(rules.into_iter().map(|rule| LogFault {
+            file: "db".to_owned(),
+            place: "the sequence of versions".to_owned(),
+            rule,
+        }));
+    }
+
     /// Reads numbered frames. After damage it goes on with the next commit that begins. What is sealed up to a version
     /// does not count any more; a commit that lacks its last frames at the end was never acknowledged, and opening
     /// drops it.
-    pub(crate) fn of(numbered: &[(u64, Vec<u8>)], sealed: u64) -> Self {
-        let mut read = ReadFrames::default();
+    fn of_frames(numbered: &[(u64, Vec<u8>)], sealed: u64) -> Self {
+        let mut read = ReadLog::default();
         let mut open = Open::default();
         let mut expected = None;
         // The rest of a commit that was named already is not named again.
@@ -52,21 +97,14 @@ impl ReadFrames {
     }
 
     fn fault(&mut self, frame: u64, rule: impl Into<String>) {
-        self.faults.push(FrameFault {
-            frame,
+        self.faults.push(LogFault {
+            file: "db".to_owned(),
+            place: format!("frame {frame}"),
             rule: rule.into(),
         });
     }
 
-    fn take(&mut self, number: u64, commit: Commit) {
-        let next = self.commits.last().map(|last| last.last_version() + 1);
-        if next.is_some_and(|next| next != commit.first_version) {
-            let rule = format!(
-                "the commit at version {} does not follow the one before it",
-                commit.first_version
-            );
-            self.fault(number, rule);
-        }
+    fn take(&mut self, commit: Commit) {
         self.commits.push(commit);
     }
 }
@@ -81,7 +119,7 @@ struct Open {
 
 impl Open {
     /// `false` if the frame is damaged, which ends its commit.
-    fn push(&mut self, number: u64, frame: &[u8], read: &mut ReadFrames) -> bool {
+    fn push(&mut self, number: u64, frame: &[u8], read: &mut ReadLog) -> bool {
         self.has_begun = true;
         self.last = number;
         let pushed = self.assembler.push(frame);
@@ -89,7 +127,7 @@ impl Open {
         match pushed {
             Ok(None) => {}
             Ok(Some(commit)) => {
-                read.take(number, commit);
+                read.take(commit);
                 *self = Open::default();
             }
             Err(rule) => {
@@ -100,7 +138,7 @@ impl Open {
         is_whole
     }
 
-    fn drop_into(&mut self, read: &mut ReadFrames) {
+    fn drop_into(&mut self, read: &mut ReadLog) {
         let seen = self.assembler.unfinished();
         if seen > 0 {
             let rule = format!("the commit that it belongs to ends behind its first {seen} frames");
@@ -144,19 +182,23 @@ mod tests {
         frames(commit, commit.first_version - 1)
     }
 
+    fn read_log(frames: Vec<(u64, Vec<u8>)>, sealed: u64) -> ReadLog {
+        ReadLog::of(&LogImage::of_frames(frames), sealed)
+    }
+
     fn numbered() -> Vec<(u64, Vec<u8>)> {
         (3..).zip(commits().iter().flat_map(framed)).collect()
     }
 
     #[test]
     fn whole_commits_are_read_around_any_flipped_bit_and_the_damage_is_named() {
-        let good = ReadFrames::of(&numbered(), 0);
+        let good = read_log(numbered(), 0);
         assert_eq!((good.commits, good.faults), (commits(), vec![]));
         for frame in 0..numbered().len() {
             for byte in 0..numbered()[frame].1.len() {
                 let mut bad = numbered();
                 bad[frame].1[byte] ^= 1 << (byte % 8);
-                let read = ReadFrames::of(&bad, 0);
+                let read = read_log(bad, 0);
                 assert!(!read.faults.is_empty(), "frame {frame} byte {byte}");
                 assert!(read.commits.len() >= 3, "frame {frame} byte {byte}");
                 assert!(read.commits.iter().all(|c| commits().contains(c)));
@@ -167,9 +209,9 @@ mod tests {
     #[test]
     fn sealed_frames_do_not_count_and_an_unfinished_end_is_no_damage() {
         let mut rest = numbered().split_off(2);
-        let read = ReadFrames::of(&rest, 2);
+        let read = read_log(rest.clone(), 2);
         assert_eq!((read.commits.len(), read.faults), (3, vec![]));
-        assert!(!ReadFrames::of(&rest, 0).faults.is_empty());
+        assert!(!read_log(rest.clone(), 0).faults.is_empty());
         // The first of three frames of a commit behind the others.
         let next = Commit {
             first_version: 6,
@@ -177,7 +219,7 @@ mod tests {
         };
         let unfinished = framed(&next).next().unwrap();
         rest.push((rest.last().unwrap().0 + 1, unfinished));
-        let read = ReadFrames::of(&rest, 2);
+        let read = read_log(rest.clone(), 2);
         assert_eq!((read.commits.len(), read.faults), (3, vec![]));
     }
 
@@ -186,7 +228,7 @@ mod tests {
         for missing in 1..numbered().len() - 1 {
             let mut bad = numbered();
             bad.remove(missing);
-            let read = ReadFrames::of(&bad, 0);
+            let read = read_log(bad, 0);
             assert!(!read.faults.is_empty());
             assert_eq!(read.commits.len(), 4, "{missing}");
         }

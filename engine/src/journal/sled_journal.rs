@@ -1,18 +1,21 @@
 //! The journal in sled, by the recipe that survived every power cut it was put through.
 //!
 //! sled's own `flush` writes but never syncs, so each commit is: one batch, `flush`, and an
-//! `fdatasync` on our own handle of sled's file. Entries stay at most 4,000 bytes.
+//! `fdatasync` on our own handle of sled's file. Entries stay at most 4,000 bytes. Large batches go
+//! past sled into files of their own (`bulk/`).
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::frame::{Assembler, FRAME_BYTES_MAX, frame_bytes_max, frames};
+use super::bulk::{self, BulkLog};
+use super::frame::{FRAME_BYTES_MAX, frame_bytes_max, frames};
 use super::log_end::{LogEnd, Mark};
 use super::opening::Room;
-use super::{Commit, Durability, Journal, opening};
+use super::{Commit, Durability, Journal, LogImage, opening, replay};
 use crate::error::{Error, IoContext, Result};
 use crate::faults::{self, Operation};
 use crate::segment::SegmentEntry;
@@ -37,9 +40,20 @@ pub struct SledJournal {
     /// Our own handle of sled's file, kept for as long as the journal is open.
     file: File,
     mark: Mark,
-    end: LogEnd,
+    end: Mutex<LogEnd>,
+    /// Held by whoever adds commits. It is taken before the writer.
+    bulk: Mutex<BulkLog>,
+    /// What stands up to here in bulk files is durable.
+    bulk_version: AtomicU64,
+    /// Up to here everything stands in segments.
+    sealed_version: AtomicU64,
+    /// Whether sled may hold commits that were not synced.
+    is_behind: AtomicBool,
     writer: Mutex<Writer>,
 }
+
+/// The key of the metadata that says what bulk files there are.
+const BULK_KEY: &str = "bulk";
 
 struct Writer {
     next_frame: u64,
@@ -96,7 +110,12 @@ impl SledJournal {
         if metadata_changes < end.metadata_changes {
             end.is_metadata_lost = true;
         }
+        let note = bulk_note(folder, &meta)?;
         let journal = SledJournal {
+            bulk: Mutex::new(BulkLog::open(folder, note.files)?),
+            bulk_version: AtomicU64::new(note.last_version),
+            sealed_version: AtomicU64::new(0),
+            is_behind: AtomicBool::new(false),
             folder: folder.to_owned(),
             log,
             meta,
@@ -111,19 +130,74 @@ impl SledJournal {
                 metadata_changes: metadata_changes.max(end.metadata_changes),
                 poison: None,
             }),
-            end,
+            end: Mutex::new(end),
         };
         // The trees' own entries must survive as well.
         journal.write(|_| Ok(()))?;
         opening::sync_new_names(folder)?;
         // Should sled have overwritten the frames that told it, it is not forgotten.
         journal.mark.sync()?;
+        let sealed = journal.segments()?.last().map_or(0, |s| s.last_version);
+        journal.sealed_version.store(sealed, Ordering::SeqCst);
         Ok(journal)
     }
 
     /// Runs one write, then makes it durable; the first failure ends all writing.
     fn write(&self, change: impl FnOnce(&mut Writer) -> Result<(), sled::Error>) -> Result<()> {
         self.write_as(Durability::Synced, change)
+    }
+
+    fn lock_bulk(&self) -> MutexGuard<'_, BulkLog> {
+        self.bulk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sealed(&self) -> u64 {
+        self.sealed_version.load(Ordering::SeqCst)
+    }
+
+    /// Notes in sled which bulk files there are, to be made durable by whoever calls.
+    fn note_bulk(&self, files: usize) -> Result<(), sled::Error> {
+        if files == 0 {
+            return Ok(());
+        }
+        let note = bulk::Note {
+            files,
+            last_version: self.bulk_version.load(Ordering::SeqCst),
+        };
+        let note =
+            serde_json::to_vec(&note).map_err(|e| sled::Error::Unsupported(e.to_string()))?;
+        self.meta.insert(BULK_KEY, note).map(drop)
+    }
+
+    /// Writes a batch past sled; `false` if there is no room for it there.
+    fn append_bulk(&self, bulk: &mut BulkLog, commits: &[Commit]) -> Result<bool> {
+        self.check()?;
+        // What came before must not be lost where this is not.
+        if self.is_behind.swap(false, Ordering::SeqCst) {
+            self.write(|_| Ok(()))?;
+        }
+        if !bulk.place(commits, self.sealed()) {
+            if !bulk.grow(commits)? {
+                return Ok(false);
+            }
+            self.write(|_| self.note_bulk(bulk.count()))?;
+        }
+        bulk.append(commits)?;
+        let last = commits.last().map_or(0, Commit::last_version);
+        self.bulk_version.store(last, Ordering::SeqCst);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.last_version = last;
+        writer.durable_version = last;
+        self.mark.note(last, writer.metadata_changes)?;
+        Ok(true)
+    }
+
+    fn fail(&self, error: &Error) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.poison.get_or_insert_with(|| error.to_string());
+        if matches!(error, Error::Full { .. }) {
+            opening::release_ballast(&self.folder);
+        }
     }
 
     fn write_as(
@@ -189,6 +263,47 @@ impl SledJournal {
         }
     }
 
+    fn append_frames(&self, writer: &mut Writer, commits: &[Commit]) -> Result<(), sled::Error> {
+        let mut batch = sled::Batch::default();
+        let mut batch_bytes = 0;
+        let mut next = writer.next_frame;
+        let mut ends = Vec::with_capacity(commits.len());
+        for commit in commits {
+            for frame in frames(commit, writer.durable_version) {
+                assert!(
+                    frame.len() <= frame_bytes_max(),
+                    "a frame is too large for sled"
+                );
+                batch_bytes += frame.len();
+                batch.insert(&next.to_be_bytes(), frame);
+                next += 1;
+                if batch_bytes >= APPLY_BYTES_MAX {
+                    self.log.apply_batch(std::mem::take(&mut batch))?;
+                    self.flush()?;
+                    batch_bytes = 0;
+                }
+            }
+            ends.push((commit.last_version(), next));
+        }
+        self.log.apply_batch(batch)?;
+        writer.next_frame = next;
+        if let Some((last, _)) = ends.last() {
+            writer.last_version = *last;
+        }
+        writer.ends.extend(ends);
+        Ok(())
+    }
+
+    fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+        let entries = self.log.range(..SEGMENT_BIT.to_be_bytes());
+        entries
+            .map(|entry| {
+                let (key, frame) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
+                Ok((frame_number(&self.folder, &key)?, frame.to_vec()))
+            })
+            .collect()
+    }
+
     fn fdatasync(&self) -> Result<()> {
         if faults::makes("the journal is not synced") {
             return Ok(());
@@ -218,82 +333,66 @@ impl Journal for SledJournal {
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
         let bytes = commits.iter().map(|commit| commit.payload.len()).sum();
         opening::check_room(&self.folder, Room::Commits { bytes })?;
-        self.write_as(durability, |writer| {
-            let mut batch = sled::Batch::default();
-            let mut batch_bytes = 0;
-            let mut next = writer.next_frame;
-            let mut ends = Vec::with_capacity(commits.len());
-            for commit in commits {
-                for frame in frames(commit, writer.durable_version) {
-                    assert!(
-                        frame.len() <= frame_bytes_max(),
-                        "a frame is too large for sled"
-                    );
-                    batch_bytes += frame.len();
-                    batch.insert(&next.to_be_bytes(), frame);
-                    next += 1;
-                    if batch_bytes >= APPLY_BYTES_MAX {
-                        self.log.apply_batch(std::mem::take(&mut batch))?;
-                        self.flush()?;
-                        batch_bytes = 0;
-                    }
-                }
-                ends.push((commit.last_version(), next));
+        let mut bulk = self.lock_bulk();
+        if durability == Durability::Synced && BulkLog::takes(commits) {
+            let done = self.append_bulk(&mut bulk, commits);
+            if let Err(error) = &done {
+                self.fail(error);
             }
-            self.log.apply_batch(batch)?;
-            writer.next_frame = next;
-            if let Some((last, _)) = ends.last() {
-                writer.last_version = *last;
+            if done? {
+                return Ok(());
             }
-            writer.ends.extend(ends);
-            Ok(())
-        })
+        }
+        if durability == Durability::LostOnPowerCut {
+            self.is_behind.store(true, Ordering::SeqCst);
+        }
+        self.write_as(durability, |writer| self.append_frames(writer, commits))
     }
 
     fn commits(&self) -> Result<Vec<Commit>> {
-        let sealed = self.segments()?.last().map_or(0, |s| s.last_version);
-        let mut assembler = Assembler::behind(sealed);
-        let mut commits = Vec::new();
-        let mut expected = None;
-        let damaged = |detail| Error::corrupt(&self.folder.join("db"), detail);
-        let mut ends = VecDeque::new();
-        for entry in self.log.range(..SEGMENT_BIT.to_be_bytes()) {
-            let (key, frame) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
-            let number = frame_number(&self.folder, &key)?;
-            if expected.is_some_and(|n| n != number) {
-                return Err(damaged(format!("frames are missing before frame {number}")));
-            }
-            expected = Some(number + 1);
-            if let Some(commit) = assembler.push(&frame).map_err(damaged)? {
-                ends.push_back((commit.last_version(), number + 1));
-                commits.push(commit);
+        let mut bulk = self.lock_bulk();
+        let frames = self.frames()?;
+        let read = bulk.read(self.sealed())?;
+        let replay = replay::replay(&self.folder, &frames, read, self.sealed())?;
+        let last = replay.commits.last().map_or(0, Commit::last_version);
+        let last = last.max(self.sealed());
+        // What was being written when the process ended; nobody was told that it is there. What was acknowledged is
+        // damage, and stays for whoever looks for it.
+        if last >= self.end().acknowledged_version {
+            self.remove_frames(replay.end - replay.unfinished_frames..replay.end)?;
+            if let Some(batch) = &replay.unfinished_batch {
+                bulk.erase(batch)?;
+                let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+                end.versions_in_file.push(batch.first_version);
             }
         }
-        let end = expected.unwrap_or(0);
-        // It was being written when the process ended, and nobody was told that it is there.
-        self.remove_frames(end - assembler.unfinished()..end)?;
+        bulk.go_on_behind(&replay.bulk);
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         // What stands here was synced when it was opened.
-        let last = commits.last().map_or(sealed, Commit::last_version);
         writer.last_version = writer.last_version.max(last);
         writer.durable_version = writer.durable_version.max(last);
-        writer.ends = ends;
-        Ok(commits)
+        writer.ends = replay.ends;
+        Ok(replay.commits)
     }
 
     fn end(&self) -> LogEnd {
-        self.end.clone()
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        end.clone()
     }
 
     fn seal(&self, segment: &SegmentEntry) -> Result<()> {
         let value = serde_json::to_vec(segment)
             .map_err(|e| Error::invalid(format!("a segment cannot be named: {e}")))?;
         opening::check_room(&self.folder, Room::Metadata)?;
+        let files = self.lock_bulk().count();
         self.write(|_| {
+            self.note_bulk(files)?;
             self.log
                 .insert(segment_key(segment.number), value)
                 .map(drop)
         })?;
+        self.sealed_version
+            .fetch_max(segment.last_version, Ordering::SeqCst);
         {
             // A restored environment begins with segments.
             let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -375,20 +474,19 @@ impl Journal for SledJournal {
         })
     }
 
-    fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>> {
-        let entries = self.log.range(..SEGMENT_BIT.to_be_bytes());
-        entries
-            .map(|entry| {
-                let (key, frame) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
-                Ok((frame_number(&self.folder, &key)?, frame.to_vec()))
-            })
-            .collect()
+    fn image(&self) -> Result<LogImage> {
+        // Nothing is added meanwhile, so the two fit together.
+        let bulk = self.lock_bulk();
+        let frames = self.frames()?;
+        let mut read = bulk.read(self.sealed())?;
+        read.noted_version = self.bulk_version.load(Ordering::SeqCst);
+        Ok(LogImage { frames, bulk: read })
     }
 
     fn stored_bytes(&self) -> Result<u64> {
-        self.db
-            .size_on_disk()
-            .map_err(|e| sled_error("measuring", &self.folder, e))
+        let sled = self.db.size_on_disk();
+        let sled = sled.map_err(|e| sled_error("measuring", &self.folder, e))?;
+        Ok(sled + self.lock_bulk().bytes())
     }
 }
 
@@ -398,6 +496,19 @@ fn read_changes(folder: &Path, meta: &sled::Tree) -> Result<u64> {
         .map_err(|e| sled_error("reading", folder, e))?;
     let changes = changes.and_then(|bytes| bytes.as_ref().try_into().ok());
     Ok(changes.map_or(0, u64::from_be_bytes))
+}
+
+fn bulk_note(folder: &Path, meta: &sled::Tree) -> Result<bulk::Note> {
+    let value = meta
+        .get(BULK_KEY)
+        .map_err(|e| sled_error("reading", folder, e))?;
+    let Some(value) = value else {
+        return Ok(bulk::Note::default());
+    };
+    serde_json::from_slice(&value).map_err(|e| {
+        let detail = format!("the note about bulk files: {e}");
+        Error::corrupt(&folder.join("db"), detail)
+    })
 }
 
 fn segment_key(number: u64) -> [u8; 8] {
@@ -424,7 +535,10 @@ pub(super) fn sled_error(action: &'static str, folder: &Path, error: sled::Error
 // Opened files may only be dropped after sled's threads are gone; the last flush is ours.
 impl Drop for SledJournal {
     fn drop(&mut self) {
-        let _ = self.write(|_| Ok(())).and_then(|()| self.mark.sync());
+        let files = self.lock_bulk().count();
+        let _ = self
+            .write(|_| self.note_bulk(files))
+            .and_then(|()| self.mark.sync());
     }
 }
 

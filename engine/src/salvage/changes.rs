@@ -1,7 +1,7 @@
 //! The changes that stand in no block yet: of segments, as far as their batches are whole, and of
 //! the journal's commits.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::{Loss, Salvage, SalvageReport};
@@ -86,7 +86,7 @@ impl Salvage<'_> {
         reasons.extend(
             read.faults
                 .iter()
-                .map(|f| format!("frame {}: {}", f.frame, f.rule)),
+                .map(|f| format!("{}, {}: {}", f.file, f.place, f.rule)),
         );
         for commit in read.commits {
             let (first, last) = (commit.first_version, commit.last_version());
@@ -125,8 +125,11 @@ impl Salvage<'_> {
                 .push(Loss::of_versions(expected, None, &reasons.join("; ")));
         }
         report.journal_is_damaged = true;
-        let file = self.source.folder.join(JOURNAL_FOLDER).join("db");
-        self.quarantine.file(&file)
+        let folder = self.source.folder.join(JOURNAL_FOLDER);
+        self.quarantine.file(&folder.join("db"))?;
+        let names: BTreeSet<_> = read.faults.iter().map(|f| f.file.as_str()).collect();
+        let mut others = names.into_iter().filter(|name| *name != "db");
+        others.try_for_each(|name| self.quarantine.file(&folder.join(name)))
     }
 
     /// Merges the changes into the blocks that were kept.

@@ -1,4 +1,5 @@
 //! The journal in sled, by itself.
+#![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::files;
@@ -46,6 +47,43 @@ fn what_was_appended_is_there_after_opening_again() {
     );
 }
 
+/// Past the files for large batches, however large it is.
+fn append_to_sled(journal: &SledJournal, commits: &[Commit]) {
+    journal
+        .write(|writer| journal.append_frames(writer, commits))
+        .unwrap();
+}
+
+/// As if nothing behind a version had been acknowledged.
+fn forget_acknowledgement(journal: &SledJournal, version: u64) {
+    let mut writer = journal.writer.lock().unwrap();
+    writer.last_version = version;
+    writer.durable_version = version;
+    journal.mark.note(version, writer.metadata_changes).unwrap();
+}
+
+#[test]
+fn what_was_acknowledged_is_not_taken_for_a_commit_that_was_being_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = SledJournal::open(folder.path()).unwrap();
+    // Past sled, and in sled.
+    for bytes in [bulk::BATCH_BYTES_MIN, 9_000] {
+        let last = journal.commits().unwrap().len() as u64;
+        let commits = [commit(last + 1, bytes)];
+        journal.append(&commits, Durability::Synced).unwrap();
+        assert_eq!(LogEnd::of(folder.path()).acknowledged_version, last + 1);
+    }
+    let last = *frames_of(&journal).last().unwrap();
+    journal.log.remove(last.to_be_bytes()).unwrap();
+    journal.flush().unwrap();
+    drop(journal);
+    let journal = SledJournal::open(folder.path()).unwrap();
+    assert_eq!(journal.commits().unwrap().len(), 1);
+    // What is left of it is there for whoever looks for it.
+    assert!(!frames_of(&journal).is_empty());
+    assert_eq!(journal.end().acknowledged_version, 2);
+}
+
 fn frames_of(journal: &SledJournal) -> Vec<u64> {
     let keys = journal.log.range(..SEGMENT_BIT.to_be_bytes()).keys();
     keys.map(|key| frame_number(&journal.folder, &key.unwrap()).unwrap())
@@ -59,11 +97,12 @@ fn a_commit_that_was_being_written_leaves_no_trace() {
         let journal = SledJournal::open(folder.path()).unwrap();
         // Large enough to be given to sled in several pieces.
         let commits = [commit(1, 10), commit(2, 2 * APPLY_BYTES_MAX)];
-        journal.append(&commits, Durability::Synced).unwrap();
+        append_to_sled(&journal, &commits);
         assert_eq!(journal.commits().unwrap(), commits);
         let last = *frames_of(&journal).last().unwrap();
         journal.log.remove(last.to_be_bytes()).unwrap();
         journal.flush().unwrap();
+        forget_acknowledgement(&journal, 1);
     }
     let journal = SledJournal::open(folder.path()).unwrap();
     assert_eq!(journal.commits().unwrap(), [commit(1, 10)]);
@@ -91,7 +130,7 @@ fn frames_that_a_segment_holds_may_be_left_behind() {
     };
     {
         let journal = SledJournal::open(folder.path()).unwrap();
-        journal.append(&commits, Durability::Synced).unwrap();
+        append_to_sled(&journal, &commits);
         // As a crash between naming the segment and removing the last frames leaves it.
         let value = serde_json::to_vec(&segment).unwrap();
         journal.log.insert(segment_key(1), value).unwrap();
