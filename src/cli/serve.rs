@@ -40,9 +40,6 @@ Ctrl-C ends it; what was acknowledged is on the disk. A crash of lakestage takes
 --sync says what a power cut may take of what clients wrote. Commits and published snapshots are on the disk whatever \
 it says.")]
 pub(crate) struct ServeArgs {
-    #[command(flatten)]
-    pub server: ServerArgs,
-
     /// When what clients change in the lake is on the disk, relative to the answer
     #[arg(long, value_enum, default_value_t = Sync::Group)]
     sync: Sync,
@@ -54,6 +51,10 @@ pub(crate) struct ServeArgs {
     /// Serve an empty lake of which nothing is kept; no data folder is opened, and no environment is there
     #[arg(long, conflicts_with = "sync")]
     pub memory: bool,
+
+    // Last: what follows would stand under the heading that it ends with.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// Where the lake is served.
