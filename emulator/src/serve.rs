@@ -174,10 +174,10 @@ fn stream(mut reader: Box<ContentReader>, offset: u64, length: u64) -> AnswerBod
         while left > 0 {
             let limit = usize::try_from(left).unwrap_or(usize::MAX);
             let chunk = match reader.next_run(limit) {
-                Ok([]) => break,
+                Ok(run) if run.is_empty() => break,
                 Ok(run) => {
                     left -= run.len() as u64;
-                    Ok(Frame::data(Bytes::copy_from_slice(run)))
+                    Ok(Frame::data(run))
                 }
                 Err(error) => {
                     tracing::error!(%error, "an answer was cut off");

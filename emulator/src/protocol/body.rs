@@ -8,7 +8,7 @@ use tokio::sync::mpsc::Receiver;
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::structured::Decoder;
 use crate::store::Store;
-use crate::store::extent::Body;
+use crate::store::body::Body;
 
 /// What is read of a body that nobody wants, so that the client gets to see the answer.
 const DRAINED_BYTES_MAX: u64 = 64 << 20;

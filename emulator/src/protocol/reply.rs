@@ -65,9 +65,14 @@ impl Reply {
         }
     }
 
-    pub(crate) fn json(mut self, value: &serde_json::Value) -> Self {
+    pub(crate) fn json(self, value: &serde_json::Value) -> Self {
+        self.json_text(value.to_string().into_bytes())
+    }
+
+    /// JSON that was written already.
+    pub(crate) fn json_text(mut self, text: Vec<u8>) -> Self {
         self.set("content-type", JSON);
-        self.body = ReplyBody::Bytes(value.to_string().into_bytes());
+        self.body = ReplyBody::Bytes(text);
         self
     }
 

@@ -10,9 +10,9 @@ use crate::protocol::checksums::{Answered, Checksums, Sums};
 use crate::protocol::common::{Call, conditions};
 use crate::protocol::query::Query;
 use crate::protocol::request::{Request, decode};
+use crate::store::body::Body;
 use crate::store::condition::ConditionUse;
 use crate::store::content::ContentReader;
-use crate::store::extent::Body;
 use crate::store::inode::etag_text;
 use crate::store::path::StorePath;
 
