@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::pin::pin;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::sync::oneshot;
 
 use crate::account::DEFAULT_ACCOUNT_NAME;
+use crate::faults::connection::Connection;
+use crate::faults::{Faults, admin};
 use crate::protocol::request::Face;
 use crate::serve::{self, Port};
 use crate::store::Store;
@@ -40,6 +43,10 @@ pub struct ServerOptions {
     /// Whether a signed request may say in `x-lakestage-identity` for whom it is, so that access control applies to
     /// it. Refused unless it is switched on.
     pub takes_identities: bool,
+    /// What shall go wrong, and where requests are recorded.
+    pub faults: Option<Arc<Faults>>,
+    /// The port of 127.0.0.1 on which the plan of faults can be changed, if there is one; 0 takes any that is free.
+    pub faults_port: Option<u16>,
 }
 
 impl Default for ServerOptions {
@@ -49,6 +56,8 @@ impl Default for ServerOptions {
             blob_port: BLOB_PORT,
             dfs_port: DFS_PORT,
             takes_identities: false,
+            faults: None,
+            faults_port: None,
         }
     }
 }
@@ -59,6 +68,7 @@ pub struct Server {
     store: Store,
     blob: SocketAddr,
     dfs: SocketAddr,
+    faults: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -69,15 +79,26 @@ impl Server {
     /// # Errors
     /// When a port is taken, or may not be used.
     pub fn start(store: Store, options: ServerOptions) -> io::Result<Self> {
-        let listen = |port: u16| {
-            let address = SocketAddr::new(options.bind, port);
+        let listen_at = |bind: IpAddr, port: u16| {
+            let address = SocketAddr::new(bind, port);
             let named =
                 |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
             let listener = TcpListener::bind(address).map_err(named)?;
             listener.set_nonblocking(true)?;
             Ok::<_, io::Error>(listener)
         };
+        let listen = |port| listen_at(options.bind, port);
         let (blob, dfs) = (listen(options.blob_port)?, listen(options.dfs_port)?);
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let admin = options
+            .faults_port
+            .map(|port| listen_at(loopback, port))
+            .transpose()?;
+        let faults_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+        let faults = match admin.is_some() {
+            true => Some(options.faults.unwrap_or_default()),
+            false => options.faults,
+        };
         let (blob_address, dfs_address) = (blob.local_addr()?, dfs.local_addr()?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKER_THREADS)
@@ -89,7 +110,15 @@ impl Server {
         let thread = thread::Builder::new()
             .name("lake-server".to_owned())
             .spawn(move || {
-                runtime.block_on(run(served, blob, dfs, options.takes_identities, stopped));
+                if let Some((admin, faults)) = admin.zip(faults.clone()) {
+                    runtime.spawn(admin::serve(admin, faults));
+                }
+                let serving = Serving {
+                    store: served,
+                    takes_identities: options.takes_identities,
+                    faults,
+                };
+                runtime.block_on(run(serving, blob, dfs, stopped));
                 // Handlers that still run have had their time.
                 runtime.shutdown_timeout(Duration::from_secs(1));
             })?;
@@ -97,6 +126,7 @@ impl Server {
             store,
             blob: blob_address,
             dfs: dfs_address,
+            faults: faults_address,
             stop: Some(stop),
             thread: Some(thread),
         })
@@ -124,6 +154,12 @@ impl Server {
     #[must_use]
     pub fn dfs_address(&self) -> SocketAddr {
         self.dfs
+    }
+
+    /// The address of the port for faults.
+    #[must_use]
+    pub fn faults_address(&self) -> Option<SocketAddr> {
+        self.faults
     }
 
     fn url(&self, address: SocketAddr) -> String {
@@ -156,21 +192,24 @@ impl Drop for Server {
     }
 }
 
-async fn run(
+/// What every connection shares.
+#[derive(Clone)]
+struct Serving {
     store: Store,
+    takes_identities: bool,
+    faults: Option<Arc<Faults>>,
+}
+
+async fn run(
+    serving: Serving,
     blob: TcpListener,
     dfs: TcpListener,
-    takes_identities: bool,
     stopped: oneshot::Receiver<()>,
 ) {
     let connections = GracefulShutdown::new();
-    let port = |face| Port {
-        face,
-        takes_identities,
-    };
     {
-        let mut blob = pin!(accept(store.clone(), blob, port(Face::Blob), &connections));
-        let mut dfs = pin!(accept(store, dfs, port(Face::Dfs), &connections));
+        let mut blob = pin!(accept(&serving, blob, Face::Blob, &connections));
+        let mut dfs = pin!(accept(&serving, dfs, Face::Dfs, &connections));
         tokio::select! {
             _ = stopped => {}
             () = &mut blob => {}
@@ -184,7 +223,16 @@ async fn run(
     }
 }
 
-async fn accept(store: Store, listener: TcpListener, port: Port, connections: &GracefulShutdown) {
+async fn accept(
+    serving: &Serving,
+    listener: TcpListener,
+    face: Face,
+    connections: &GracefulShutdown,
+) {
+    let port = Port {
+        face,
+        takes_identities: serving.takes_identities,
+    };
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the port cannot be used"),
@@ -195,7 +243,7 @@ async fn accept(store: Store, listener: TcpListener, port: Port, connections: &G
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "small answers may wait");
                 }
-                let connection = connect(&store, stream, client, port);
+                let connection = connect(serving, stream, client, port);
                 let watched = connections.watch(connection);
                 tokio::spawn(async move {
                     if let Err(error) = watched.await {
@@ -213,17 +261,26 @@ async fn accept(store: Store, listener: TcpListener, port: Port, connections: &G
 }
 
 fn connect(
-    store: &Store,
+    serving: &Serving,
     stream: tokio::net::TcpStream,
     client: SocketAddr,
     port: Port,
 ) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + 'static + use<>
 {
-    let store = store.clone();
-    let service =
-        service_fn(move |request| serve::answer(store.clone(), request, client.ip(), port));
+    let (store, faults) = (serving.store.clone(), serving.faults.clone());
+    let (connection, reset) = Connection::new(stream);
+    let service = service_fn(move |request| {
+        serve::answer(
+            store.clone(),
+            request,
+            client.ip(),
+            port,
+            faults.clone(),
+            reset.clone(),
+        )
+    });
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HEADER_READ_TIMEOUT_S))
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(connection), service)
 }

@@ -20,6 +20,7 @@ use signal_hook::iterator::Signals;
 
 use super::console::Console;
 use super::control::ControlServer;
+use super::faults::FaultArgs;
 use super::output;
 
 /// Serve the lake on the Blob and the DFS port.
@@ -77,6 +78,9 @@ pub(crate) struct ServerArgs {
     /// Let signed requests say in x-lakestage-identity for whom they are, so that access control applies to them
     #[arg(long)]
     pub take_identities: bool,
+
+    #[command(flatten)]
+    pub faults: FaultArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -176,6 +180,8 @@ impl ServerArgs {
             blob_port: self.blob_port,
             dfs_port: self.dfs_port,
             takes_identities: self.take_identities,
+            faults: self.faults.faults()?,
+            faults_port: self.faults.faults_port,
         };
         Server::start(store, options).with_context(|| {
             format!(
@@ -231,6 +237,8 @@ struct ServingFacts {
     serving: bool,
     blob_endpoint: Option<String>,
     dfs_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults_endpoint: Option<String>,
     accounts: Vec<String>,
     environments: Vec<String>,
 }
@@ -253,6 +261,7 @@ impl Serving {
             serving: true,
             blob_endpoint: server.as_ref().map(Server::blob_url),
             dfs_endpoint: server.as_ref().map(Server::dfs_url),
+            faults_endpoint: server.as_ref().and_then(faults_endpoint),
             accounts: accounts.collect(),
             environments,
         };
@@ -305,6 +314,7 @@ fn run_in_memory(args: &ServeArgs, console: &dyn Console, json: bool) -> Result<
         serving: true,
         blob_endpoint: Some(server.blob_url()),
         dfs_endpoint: Some(server.dfs_url()),
+        faults_endpoint: faults_endpoint(&server),
         accounts: accounts.collect(),
         environments: Vec::new(),
     };
@@ -312,6 +322,11 @@ fn run_in_memory(args: &ServeArgs, console: &dyn Console, json: bool) -> Result<
     ending.wait();
     server.shutdown();
     Ok(())
+}
+
+fn faults_endpoint(server: &Server) -> Option<String> {
+    let address = server.faults_address()?;
+    Some(format!("http://{address}/faults"))
 }
 
 fn serving_text(serving: &ServingFacts) -> String {
@@ -322,6 +337,9 @@ fn serving_text(serving: &ServingFacts) -> String {
     let mut text = String::new();
     if let (Some(blob), Some(dfs)) = (&serving.blob_endpoint, &serving.dfs_endpoint) {
         text = format!("Blob         {blob}\nDFS          {dfs}\n");
+    }
+    if let Some(faults) = &serving.faults_endpoint {
+        text += &format!("faults       {faults}\n");
     }
     text + &format!(
         "accounts     {}\nenvironments {environments}\nCtrl-C ends it.",

@@ -30,6 +30,8 @@ pub(crate) struct Request {
     pub sent_method: Method,
     /// As it came, still encoded.
     pub raw_path: String,
+    /// As it came, for records.
+    pub raw_query: String,
     pub query: Query,
     pub headers: HeaderMap,
     pub face: Face,
@@ -53,6 +55,10 @@ pub(crate) struct Request {
     pub principal: Principal,
     /// From where.
     pub client_ip: std::net::IpAddr,
+    /// Entries that a page of a list has at most, where a fault says so.
+    pub page_entries_max: Option<usize>,
+    /// Paths that a recursive change of access control lists takes at most, where a fault says so.
+    pub acl_records_max: Option<u64>,
 }
 
 /// What does not depend on the accounts there are.
@@ -93,6 +99,7 @@ impl Request {
             method,
             sent_method,
             raw_path,
+            raw_query,
             face,
             account: place.account,
             filesystem: place.filesystem,
@@ -107,6 +114,8 @@ impl Request {
             is_secondary: place.is_secondary,
             principal: Principal::Superuser,
             client_ip,
+            page_entries_max: None,
+            acl_records_max: None,
         }
     }
 

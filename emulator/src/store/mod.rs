@@ -164,6 +164,11 @@ impl Store {
         garbage::collect(&self.handle.core, || false)
     }
 
+    /// Whether an operation may wait for a disk.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.core().on_disk
+    }
+
     pub(crate) fn core(&self) -> &Arc<Core> {
         &self.handle.core
     }

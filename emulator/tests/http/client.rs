@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use base64::Engine;
@@ -11,6 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use lakestage_emulator::faults::Faults;
 use lakestage_emulator::{
     DEFAULT_ACCOUNT_KEY, DEFAULT_ACCOUNT_NAME, Server, ServerOptions, Store, StoreOptions,
 };
@@ -121,6 +123,24 @@ impl Lake {
         lake
     }
 
+    /// A lake with the filesystem `raw` in which things go wrong from now on.
+    pub fn with_faults(faults: &Arc<Faults>) -> Self {
+        let options = ServerOptions {
+            faults: Some(Arc::clone(faults)),
+            faults_port: Some(0),
+            ..ServerOptions::default()
+        };
+        let lake = Self::with_options(Store::open(StoreOptions::default()).unwrap(), options);
+        lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
+            .expect(201);
+        lake
+    }
+
+    /// Where plans of faults are set.
+    pub fn faults_address(&self) -> SocketAddr {
+        self.server.faults_address().unwrap()
+    }
+
     fn with_options(store: Store, options: ServerOptions) -> Self {
         let options = ServerOptions {
             blob_port: 0,
@@ -201,6 +221,20 @@ impl Lake {
         self.signed_over(port, method, (target, target), headers, body)
     }
 
+    /// As [`Lake::signed`], where the connection may end without a whole answer. `account` may be the secondary.
+    pub fn try_signed(
+        &self,
+        port: Port,
+        method: &str,
+        (account, target): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> hyper::Result<Answer> {
+        let target = format!("/{account}{target}");
+        let all = signed_headers(method, &target, headers, body);
+        self.try_send(port, method, &target, &all, body)
+    }
+
     /// As [`Lake::signed`], with another target in the signature than in the request.
     pub fn signed_over(
         &self,
@@ -212,20 +246,7 @@ impl Lake {
     ) -> Answer {
         let over = format!("/{DEFAULT_ACCOUNT_NAME}{over}");
         let target = format!("/{DEFAULT_ACCOUNT_NAME}{target}");
-        let mut all: BTreeMap<String, String> = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        let now = httpdate::fmt_http_date(SystemTime::now());
-        all.entry("x-ms-date".into()).or_insert(now);
-        all.entry("x-ms-version".into())
-            .or_insert("2023-11-03".into());
-        if !body.is_empty() || method == "PUT" {
-            all.insert("content-length".into(), body.len().to_string());
-        }
-        let signature = sign(&text_to_sign(method, &over, &all));
-        let authorization = format!("SharedKey {DEFAULT_ACCOUNT_NAME}:{signature}");
-        all.insert("authorization".into(), authorization);
+        let all = signed_headers(method, &over, headers, body);
         self.send(port, method, &target, &all, body)
     }
 
@@ -238,6 +259,18 @@ impl Lake {
         headers: &BTreeMap<String, String>,
         body: &[u8],
     ) -> Answer {
+        self.try_send(port, method, target, headers, body).unwrap()
+    }
+
+    /// As [`Lake::send`], where the connection may end without a whole answer.
+    pub fn try_send(
+        &self,
+        port: Port,
+        method: &str,
+        target: &str,
+        headers: &BTreeMap<String, String>,
+        body: &[u8],
+    ) -> hyper::Result<Answer> {
         let address = self.address(port);
         let mut request = Request::builder().method(method).uri(target);
         if !headers.contains_key("host") {
@@ -252,21 +285,43 @@ impl Lake {
         self.runtime.block_on(async {
             let stream = TcpStream::connect(address).await.unwrap();
             let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                    .await
-                    .unwrap();
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
             let connection = tokio::spawn(connection);
-            let answer = sender.send_request(request).await.unwrap();
+            let answer = sender.send_request(request).await?;
             let (head, body) = answer.into_parts();
-            let body = body.collect().await.unwrap().to_bytes();
+            let body = body.collect().await?.to_bytes();
             connection.abort();
-            Answer {
+            Ok(Answer {
                 status: head.status.as_u16(),
                 headers: head.headers,
                 body,
-            }
+            })
         })
     }
+}
+
+/// The headers of a request, signed. The paths start with the account.
+fn signed_headers(
+    method: &str,
+    over: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> BTreeMap<String, String> {
+    let mut all: BTreeMap<String, String> = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let now = httpdate::fmt_http_date(SystemTime::now());
+    all.entry("x-ms-date".into()).or_insert(now);
+    all.entry("x-ms-version".into())
+        .or_insert("2023-11-03".into());
+    if !body.is_empty() || method == "PUT" {
+        all.insert("content-length".into(), body.len().to_string());
+    }
+    let signature = sign(&text_to_sign(method, over, &all));
+    let authorization = format!("SharedKey {DEFAULT_ACCOUNT_NAME}:{signature}");
+    all.insert("authorization".into(), authorization);
+    all
 }
 
 /// The text that a client signs.

@@ -193,6 +193,7 @@ fn needed(request: &Request, is_account: bool) -> &'static str {
         Method::GET | Method::HEAD if query.is("action", "getaccesscontrol") => "er",
         Method::GET | Method::HEAD if query.is("comp", "tags") => "tr",
         Method::GET | Method::HEAD => "r",
+        Method::POST if query.is("comp", "query") => "r",
         Method::DELETE => "d",
         Method::PATCH if query.is("action", "append") => "aw",
         Method::PATCH if query.is("action", "setaccesscontrol") => "opw",
