@@ -19,7 +19,7 @@ use crate::error::{ErrorCode, Result, StoreError};
 use crate::faults::connection::Reset;
 use crate::faults::{Faults, effect};
 use crate::protocol;
-use crate::protocol::auth::{self, identity};
+use crate::protocol::auth::{self, Gate, issuer};
 use crate::protocol::body::RequestBody;
 use crate::protocol::reply::{Reply, ReplyBody, error_reply};
 use crate::protocol::request::{Arrival, Face, Request};
@@ -34,11 +34,12 @@ const QUICK_BODY_MAX_BYTES: u64 = 64 * 1024;
 /// An answer up to this size is sent at once.
 const WHOLE_ANSWER_MAX_BYTES: u64 = 256 * 1024;
 
-/// What a port is for.
-#[derive(Clone, Copy, Debug)]
+/// What a connection came in by.
+#[derive(Clone, Debug)]
 pub(crate) struct Port {
     pub face: Face,
-    pub takes_identities: bool,
+    pub is_https: bool,
+    pub gate: Arc<Gate>,
 }
 
 pub(crate) type AnswerBody = BoxBody<Bytes, io::Error>;
@@ -60,11 +61,13 @@ pub(crate) async fn answer(
         headers: head.headers,
         port_face: port.face,
         client_ip,
+        is_https: port.is_https,
+        gate: port.gate,
     };
     let request = Request::new(arrival, |name| store.account(name).is_some());
     match faults {
-        None => Ok(carry_out_request(store, request, body, port).await),
-        Some(faults) => effect::answer(&faults, store, request, body, port, &reset).await,
+        None => Ok(carry_out_request(store, request, body).await),
+        Some(faults) => effect::answer(&faults, store, request, body, &reset).await,
     }
 }
 
@@ -73,7 +76,6 @@ pub(crate) async fn carry_out_request(
     store: Store,
     request: Request,
     body: Incoming,
-    port: Port,
 ) -> Response<AnswerBody> {
     let is_inline = is_quick(&store, &request);
     let source = match body.is_end_stream() {
@@ -81,7 +83,7 @@ pub(crate) async fn carry_out_request(
         false if is_inline => gather(body).await,
         false => feed(body),
     };
-    let work = move || answer_now(&store, request, source, port);
+    let work = move || answer_now(&store, request, source);
     let answered = match is_inline {
         true => catch_unwind(AssertUnwindSafe(work)).map_err(|_| ()),
         false => tokio::task::spawn_blocking(work).await.map_err(|_| ()),
@@ -95,16 +97,10 @@ pub(crate) async fn carry_out_request(
 }
 
 /// Does a request's work and prepares its answer; it may wait for the disk.
-fn answer_now(
-    store: &Store,
-    mut request: Request,
-    source: RequestBody,
-    port: Port,
-) -> Response<AnswerBody> {
+fn answer_now(store: &Store, mut request: Request, source: RequestBody) -> Response<AnswerBody> {
     request.is_flat = is_flat(store, &request.account);
-    let identified = identity::principal(&request, port.takes_identities)
-        .map(|principal| request.principal = principal);
-    let reply = carry_out(store, &request, identified, source).finish(&request);
+    let allowed = auth::authorize(store, &mut request);
+    let reply = carry_out(store, &request, allowed, source).finish(&request);
     respond(reply, &request)
 }
 
@@ -155,16 +151,18 @@ pub(crate) fn is_flat(store: &Store, account: &str) -> bool {
 fn carry_out(
     store: &Store,
     request: &Request,
-    identified: Result<()>,
+    allowed: Result<()>,
     mut body: RequestBody,
 ) -> Reply {
-    let reply = identified.and_then(|()| try_carry_out(store, request, &mut body));
+    let reply = allowed.and_then(|()| try_carry_out(store, request, &mut body));
     body.drain();
     reply.unwrap_or_else(|error| error_reply(&error, request))
 }
 
 fn try_carry_out(store: &Store, request: &Request, body: &mut RequestBody) -> Result<Reply> {
-    auth::check(store, request)?;
+    if issuer::is_asked(request) {
+        return issuer::answer(store, request, body);
+    }
     request.check_version()?;
     if request.account.is_empty() {
         return Err(StoreError::code(ErrorCode::InvalidUri));

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -10,15 +11,18 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::sync::oneshot;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{oneshot, watch};
 
 use crate::account::DEFAULT_ACCOUNT_NAME;
-use crate::faults::connection::Connection;
+use crate::faults::connection::{Resettable, Socket};
 use crate::faults::{Faults, admin};
+use crate::protocol::auth::{AccessOptions, Gate};
 use crate::protocol::request::Face;
 use crate::serve::{self, Port};
 use crate::store::Store;
+use crate::tls::{self, Opened, Speaker, Tls};
 
 /// The Blob port that clients of the well-known account expect.
 pub const BLOB_PORT: u16 = 10_000;
@@ -47,6 +51,12 @@ pub struct ServerOptions {
     pub faults: Option<Arc<Faults>>,
     /// The port of 127.0.0.1 on which the plan of faults can be changed, if there is one; 0 takes any that is free.
     pub faults_port: Option<u16>,
+    /// Who may come in besides holders of a key, and from where.
+    pub access: AccessOptions,
+    /// How far behind an account's read-only copy says it is.
+    pub secondary_lag_s: u32,
+    /// The certificate with which both ports also speak TLS; without one they do not.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServerOptions {
@@ -58,26 +68,38 @@ impl Default for ServerOptions {
             takes_identities: false,
             faults: None,
             faults_port: None,
+            access: AccessOptions::default(),
+            secondary_lag_s: 0,
+            tls: None,
         }
     }
 }
 
 /// A server at work. It ends when it is dropped.
-#[derive(Debug)]
 pub struct Server {
     store: Store,
     blob: SocketAddr,
     dfs: SocketAddr,
     faults: Option<SocketAddr>,
+    speaker: Option<Speaker>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("blob", &self.blob)
+            .field("dfs", &self.dfs)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {
     /// Listens, and answers from now on.
     ///
     /// # Errors
-    /// When a port is taken, or may not be used.
+    /// When a port is taken, or may not be used; a certificate that cannot be read, made or used.
     pub fn start(store: Store, options: ServerOptions) -> io::Result<Self> {
         let listen_at = |bind: IpAddr, port: u16| {
             let address = SocketAddr::new(bind, port);
@@ -99,6 +121,13 @@ impl Server {
             true => Some(options.faults.unwrap_or_default()),
             false => options.faults,
         };
+        let speaker = match &options.tls {
+            None => None,
+            Some(tls) => {
+                let names = tls::names(options.bind, store.accounts());
+                Some(Speaker::new(tls, &names)?)
+            }
+        };
         let (blob_address, dfs_address) = (blob.local_addr()?, dfs.local_addr()?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKER_THREADS)
@@ -106,18 +135,22 @@ impl Server {
             .enable_all()
             .build()?;
         let (stop, stopped) = oneshot::channel();
-        let served = store.clone();
+        let serving = Serving {
+            store: store.clone(),
+            speaker: speaker.clone(),
+            gate: Arc::new(Gate {
+                options: options.access,
+                takes_identities: options.takes_identities,
+                secondary_lag_s: options.secondary_lag_s,
+            }),
+            faults,
+        };
         let thread = thread::Builder::new()
             .name("lake-server".to_owned())
             .spawn(move || {
-                if let Some((admin, faults)) = admin.zip(faults.clone()) {
+                if let Some((admin, faults)) = admin.zip(serving.faults.clone()) {
                     runtime.spawn(admin::serve(admin, faults));
                 }
-                let serving = Serving {
-                    store: served,
-                    takes_identities: options.takes_identities,
-                    faults,
-                };
                 runtime.block_on(run(serving, blob, dfs, stopped));
                 // Handlers that still run have had their time.
                 runtime.shutdown_timeout(Duration::from_secs(1));
@@ -127,12 +160,14 @@ impl Server {
             blob: blob_address,
             dfs: dfs_address,
             faults: faults_address,
+            speaker,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
-    /// The Blob endpoint of the first account, such as `http://127.0.0.1:10000/devstoreaccount1`.
+    /// The Blob endpoint of the first account, such as `http://127.0.0.1:10000/devstoreaccount1`; with TLS it begins
+    /// with `https://`, and `http://` is answered too.
     #[must_use]
     pub fn blob_url(&self) -> String {
         self.url(self.blob)
@@ -162,13 +197,30 @@ impl Server {
         self.faults
     }
 
+    /// The certificate authority that was made for this server, in PEM, for clients to trust.
+    #[must_use]
+    pub fn authority_pem(&self) -> Option<&str> {
+        let authority = self.speaker.as_ref()?.authority()?;
+        Some(&authority.pem)
+    }
+
+    /// The file it stands in.
+    #[must_use]
+    pub fn authority_file(&self) -> Option<&Path> {
+        self.speaker.as_ref()?.authority()?.file.as_deref()
+    }
+
     fn url(&self, address: SocketAddr) -> String {
         let account = self
             .store
             .accounts()
             .first()
             .map_or(DEFAULT_ACCOUNT_NAME, |account| account.name.as_str());
-        format!("http://{address}/{account}")
+        let scheme = match self.speaker {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{address}/{account}")
     }
 
     /// Takes no more connections, lets requests under way end, and waits for it.
@@ -192,11 +244,12 @@ impl Drop for Server {
     }
 }
 
-/// What every connection shares.
+/// What every connection needs.
 #[derive(Clone)]
 struct Serving {
     store: Store,
-    takes_identities: bool,
+    speaker: Option<Speaker>,
+    gate: Arc<Gate>,
     faults: Option<Arc<Faults>>,
 }
 
@@ -207,15 +260,18 @@ async fn run(
     stopped: oneshot::Receiver<()>,
 ) {
     let connections = GracefulShutdown::new();
+    let (goes_on, ends) = watch::channel(());
     {
-        let mut blob = pin!(accept(&serving, blob, Face::Blob, &connections));
-        let mut dfs = pin!(accept(&serving, dfs, Face::Dfs, &connections));
+        let mut blob = pin!(accept(&serving, blob, Face::Blob, &connections, &ends));
+        let mut dfs = pin!(accept(&serving, dfs, Face::Dfs, &connections, &ends));
         tokio::select! {
             _ = stopped => {}
             () = &mut blob => {}
             () = &mut dfs => {}
         }
     }
+    // Whoever has not said anything yet is not waited for.
+    drop(goes_on);
     let timeout = tokio::time::sleep(Duration::from_secs(SHUTDOWN_TIMEOUT_S));
     tokio::select! {
         () = connections.shutdown() => {}
@@ -228,11 +284,8 @@ async fn accept(
     listener: TcpListener,
     face: Face,
     connections: &GracefulShutdown,
+    ends: &watch::Receiver<()>,
 ) {
-    let port = Port {
-        face,
-        takes_identities: serving.takes_identities,
-    };
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the port cannot be used"),
@@ -243,13 +296,13 @@ async fn accept(
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "small answers may wait");
                 }
-                let connection = connect(serving, stream, client, port);
-                let watched = connections.watch(connection);
-                tokio::spawn(async move {
-                    if let Err(error) = watched.await {
-                        tracing::debug!(%error, "a connection ended early");
-                    }
-                });
+                let connection = Connection {
+                    client,
+                    face,
+                    watcher: connections.watcher(),
+                    ends: ends.clone(),
+                };
+                tokio::spawn(open(serving.clone(), stream, connection));
             }
             Err(error) => {
                 // Mostly too many open files: others must end first.
@@ -260,27 +313,69 @@ async fn accept(
     }
 }
 
-fn connect(
-    serving: &Serving,
-    stream: tokio::net::TcpStream,
+/// A connection that has come in.
+struct Connection {
     client: SocketAddr,
-    port: Port,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + 'static + use<>
+    face: Face,
+    watcher: Watcher,
+    /// Closed when the server ends.
+    ends: watch::Receiver<()>,
+}
+
+/// Finds out whether a connection speaks TLS, and answers what comes over it until it ends.
+async fn open(serving: Serving, stream: tokio::net::TcpStream, connection: Connection) {
+    let Connection {
+        client,
+        face,
+        watcher,
+        mut ends,
+    } = connection;
+    let opened = match &serving.speaker {
+        None => Ok(Opened::Plain(stream)),
+        Some(speaker) => tokio::select! {
+            opened = speaker.open(stream) => opened,
+            _ = ends.changed() => return,
+        },
+    };
+    let gate = serving.gate.clone();
+    let port = |is_https| Port {
+        face,
+        is_https,
+        gate: gate.clone(),
+    };
+    match opened {
+        Ok(Opened::Plain(stream)) => {
+            answer(serving, stream, client, port(false), watcher).await;
+        }
+        Ok(Opened::Tls(stream)) => {
+            answer(serving, *stream, client, port(true), watcher).await;
+        }
+        // Mostly a client that does not trust the certificate.
+        Err(error) => tracing::debug!(%error, %client, "a connection was not opened"),
+    }
+}
+
+async fn answer<S>(serving: Serving, stream: S, client: SocketAddr, port: Port, watcher: Watcher)
+where
+    S: Socket + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (store, faults) = (serving.store.clone(), serving.faults.clone());
-    let (connection, reset) = Connection::new(stream);
+    let (connection, reset) = Resettable::new(stream);
+    let Serving { store, faults, .. } = serving;
     let service = service_fn(move |request| {
         serve::answer(
             store.clone(),
             request,
             client.ip(),
-            port,
+            port.clone(),
             faults.clone(),
             reset.clone(),
         )
     });
-    http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HEADER_READ_TIMEOUT_S))
-        .serve_connection(TokioIo::new(connection), service)
+        .serve_connection(TokioIo::new(connection), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
 }

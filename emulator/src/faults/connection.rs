@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 /// Asks for the reset of a connection, which happens when it ends.
 #[derive(Clone, Debug, Default)]
@@ -19,15 +20,32 @@ impl Reset {
     }
 }
 
+/// What has a socket below.
+pub(crate) trait Socket {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Socket for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Socket for TlsStream<TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        self.get_ref().0
+    }
+}
+
 /// The connection.
 #[derive(Debug)]
-pub(crate) struct Connection {
-    stream: TcpStream,
+pub(crate) struct Resettable<S: Socket> {
+    stream: S,
     reset: Reset,
 }
 
-impl Connection {
-    pub(crate) fn new(stream: TcpStream) -> (Self, Reset) {
+impl<S: Socket> Resettable<S> {
+    pub(crate) fn new(stream: S) -> (Self, Reset) {
         let reset = Reset::default();
         let connection = Self {
             stream,
@@ -37,18 +55,18 @@ impl Connection {
     }
 }
 
-impl Drop for Connection {
+impl<S: Socket> Drop for Resettable<S> {
     fn drop(&mut self) {
         // Without a time to linger, what is not sent is thrown away and the other side gets a reset.
         if self.reset.0.load(Ordering::Acquire)
-            && let Err(error) = self.stream.set_zero_linger()
+            && let Err(error) = self.stream.socket().set_zero_linger()
         {
             tracing::debug!(%error, "a connection is closed instead of reset");
         }
     }
 }
 
-impl AsyncRead for Connection {
+impl<S: Socket + AsyncRead + Unpin> AsyncRead for Resettable<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -58,7 +76,7 @@ impl AsyncRead for Connection {
     }
 }
 
-impl AsyncWrite for Connection {
+impl<S: Socket + AsyncWrite + Unpin> AsyncWrite for Resettable<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

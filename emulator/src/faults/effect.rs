@@ -14,7 +14,7 @@ use crate::faults::record::{Record, without_signature};
 use crate::faults::{Chosen, Faults, operation, shape};
 use crate::protocol::reply::{Reply, refusal};
 use crate::protocol::request::{Face, Request};
-use crate::serve::{self, AnswerBody, Port};
+use crate::serve::{self, AnswerBody};
 use crate::store::Store;
 
 /// What is read of a body whose request is refused, so that the client gets to see the answer.
@@ -58,7 +58,6 @@ pub(crate) async fn answer(
     store: Store,
     mut request: Request,
     body: Incoming,
-    port: Port,
     reset: &Reset,
 ) -> io::Result<Response<AnswerBody>> {
     let began = Instant::now();
@@ -75,7 +74,7 @@ pub(crate) async fn answer(
             drain(body).await;
             Ok(being_deleted(&request))
         }
-        None => Ok(serve::carry_out_request(store, request, body, port).await),
+        None => Ok(serve::carry_out_request(store, request, body).await),
         Some(Effect::ResetBefore {}) => {
             reset.ask();
             Err(io::Error::other("reset on purpose"))
@@ -88,7 +87,7 @@ pub(crate) async fn answer(
             None => {
                 prepare(&effect, &store, &mut request);
                 let about = request.clone();
-                let response = serve::carry_out_request(store, request, body, port).await;
+                let response = serve::carry_out_request(store, request, body).await;
                 finish(effect, faults, &about, response, reset).await
             }
         },

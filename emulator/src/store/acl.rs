@@ -108,16 +108,6 @@ impl AccessControl {
         }
     }
 
-    /// The mode from which [`AccessControl::from_mode`] makes the same; `None` where there is more to say.
-    pub(crate) fn plain_mode(&self) -> Option<u16> {
-        let [user, group, other] = self.entries.as_slice() else {
-            return None;
-        };
-        let mode = u16::from(user.bits) << 6 | u16::from(group.bits) << 3 | u16::from(other.bits);
-        let mode = mode | if self.sticky { 0o1000 } else { 0 };
-        (*self == Self::from_mode(mode)).then_some(mode)
-    }
-
     fn bits(&self, scope: AclScope) -> Option<u8> {
         self.entries
             .iter()

@@ -75,7 +75,7 @@ struct Rest {
 /// # Errors
 /// Those of serde; none is known to happen.
 pub(crate) fn encode_attributes(inode: &Inode) -> serde_json::Result<Vec<u8>> {
-    let mode = inode.access.plain_mode();
+    let mode = plain_mode(&inode.access);
     let rest = Rest {
         access: mode.is_none().then(|| inode.access.clone()),
         properties: inode.properties.clone(),
@@ -121,6 +121,16 @@ pub(crate) fn encode_attributes(inode: &Inode) -> serde_json::Result<Vec<u8>> {
         serde_json::to_writer(&mut out, &rest)?;
     }
     Ok(out)
+}
+
+/// The mode from which [`AccessControl::from_mode`] makes the same; `None` where there is more to say.
+fn plain_mode(access: &AccessControl) -> Option<u16> {
+    let [user, group, other] = access.entries.as_slice() else {
+        return None;
+    };
+    let bits = u16::from(user.bits) << 6 | u16::from(group.bits) << 3 | u16::from(other.bits);
+    let mode = bits | if access.sticky { 0o1000 } else { 0 };
+    (*access == AccessControl::from_mode(mode)).then_some(mode)
 }
 
 /// Reads attributes; the error says what is wrong.

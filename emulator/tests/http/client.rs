@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,11 +13,16 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use lakestage_emulator::faults::Faults;
 use lakestage_emulator::{
-    DEFAULT_ACCOUNT_KEY, DEFAULT_ACCOUNT_NAME, Server, ServerOptions, Store, StoreOptions,
+    AccessOptions, Account, DEFAULT_ACCOUNT_KEY, DEFAULT_ACCOUNT_NAME, Server, ServerOptions,
+    Store, StoreOptions, TENANT_DEFAULT, Tls, Token, bearer_token,
 };
 use sha2::Sha256;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+
+use crate::secure;
+use crate::shared_key::signed_headers;
 
 /// Which port a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +87,8 @@ impl Answer {
 pub struct Lake {
     server: Server,
     runtime: Runtime,
+    /// Whether [`Lake::send`] speaks TLS.
+    is_secure: bool,
 }
 
 impl Lake {
@@ -136,12 +142,78 @@ impl Lake {
         lake
     }
 
+    /// A lake with the filesystem `raw` that speaks TLS, to which requests are sent over it.
+    pub fn secure(access: AccessOptions) -> Self {
+        let lake = Self::secure_over(Store::open(StoreOptions::default()).unwrap(), access);
+        lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
+            .expect(201);
+        lake
+    }
+
     /// Where plans of faults are set.
     pub fn faults_address(&self) -> SocketAddr {
         self.server.faults_address().unwrap()
     }
 
-    fn with_options(store: Store, options: ServerOptions) -> Self {
+    /// The same over a store, without a filesystem.
+    pub fn secure_over(store: Store, access: AccessOptions) -> Self {
+        let made = Tls::SelfSigned {
+            folder: None,
+            names: Vec::new(),
+        };
+        let options = ServerOptions {
+            tls: Some(made),
+            access,
+            ..ServerOptions::default()
+        };
+        Lake {
+            is_secure: true,
+            ..Self::with_options(store, options)
+        }
+    }
+
+    /// The certificate authority of a lake that speaks TLS.
+    pub fn authority_pem(&self) -> &str {
+        self.server.authority_pem().unwrap()
+    }
+
+    /// Sends requests plainly from now on.
+    pub fn plain(self) -> Self {
+        Lake {
+            is_secure: false,
+            ..self
+        }
+    }
+
+    /// Sends requests over TLS from now on.
+    pub fn over_tls(self) -> Self {
+        Lake {
+            is_secure: true,
+            ..self
+        }
+    }
+
+    /// Carries out what somebody asks of a server.
+    pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Somebody with a token.
+    pub fn bearer(&self, oid: &str, groups: &[&str]) -> Bearer<'_> {
+        let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+        let now = jiff::Timestamp::now().as_second();
+        let token = Token {
+            oid,
+            groups: &groups,
+            tenant: TENANT_DEFAULT,
+            issued_unix_s: now,
+            lifetime_s: 600,
+        };
+        let token = bearer_token(&Account::well_known(), &token).unwrap();
+        Bearer { lake: self, token }
+    }
+
+    pub fn with_options(store: Store, options: ServerOptions) -> Self {
         let options = ServerOptions {
             blob_port: 0,
             dfs_port: 0,
@@ -154,6 +226,7 @@ impl Lake {
         Lake {
             server: Server::start(store, options).unwrap(),
             runtime,
+            is_secure: false,
         }
     }
 
@@ -284,95 +357,84 @@ impl Lake {
             .unwrap();
         self.runtime.block_on(async {
             let stream = TcpStream::connect(address).await.unwrap();
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-            let connection = tokio::spawn(connection);
-            let answer = sender.send_request(request).await?;
-            let (head, body) = answer.into_parts();
-            let body = body.collect().await?.to_bytes();
-            connection.abort();
-            Ok(Answer {
-                status: head.status.as_u16(),
-                headers: head.headers,
-                body,
-            })
+            match self.is_secure {
+                false => exchange(stream, request).await,
+                true => {
+                    let connector = secure::connector(Some(self.authority_pem()));
+                    let name = address.ip().into();
+                    exchange(connector.connect(name, stream).await.unwrap(), request).await
+                }
+            }
         })
     }
 }
 
-/// The headers of a request, signed. The paths start with the account.
-fn signed_headers(
-    method: &str,
-    over: &str,
-    headers: &[(&str, &str)],
-    body: &[u8],
-) -> BTreeMap<String, String> {
-    let mut all: BTreeMap<String, String> = headers
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-        .collect();
-    let now = httpdate::fmt_http_date(SystemTime::now());
-    all.entry("x-ms-date".into()).or_insert(now);
-    all.entry("x-ms-version".into())
-        .or_insert("2023-11-03".into());
-    if !body.is_empty() || method == "PUT" {
-        all.insert("content-length".into(), body.len().to_string());
-    }
-    let signature = sign(&text_to_sign(method, over, &all));
-    let authorization = format!("SharedKey {DEFAULT_ACCOUNT_NAME}:{signature}");
-    all.insert("authorization".into(), authorization);
-    all
+/// Sends a request over a connection, and reads its answer.
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> hyper::Result<Answer>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await?;
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await?.to_bytes();
+    connection.abort();
+    Ok(Answer {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body,
+    })
 }
 
-/// The text that a client signs.
-fn text_to_sign(method: &str, target: &str, headers: &BTreeMap<String, String>) -> String {
-    let value = |name: &str| headers.get(name).map_or("", String::as_str);
-    let length = Some(value("content-length"))
-        .filter(|l| *l != "0")
-        .unwrap_or("");
-    let mut text = [
-        method,
-        value("content-encoding"),
-        value("content-language"),
-        length,
-        value("content-md5"),
-        value("content-type"),
-        "",
-        value("if-modified-since"),
-        value("if-match"),
-        value("if-none-match"),
-        value("if-unmodified-since"),
-        value("range"),
-    ]
-    .join("\n");
-    text.push('\n');
-    for (name, value) in headers.iter().filter(|(name, _)| name.starts_with("x-ms-")) {
-        text.push_str(&format!("{name}:{value}\n"));
+/// Somebody who sends a token with each request.
+pub struct Bearer<'l> {
+    pub lake: &'l Lake,
+    pub token: String,
+}
+
+impl Bearer<'_> {
+    pub fn ask(
+        &self,
+        port: Port,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let authorization = format!("Bearer {}", self.token);
+        let own = [
+            ("authorization", authorization.as_str()),
+            ("x-ms-version", "2023-11-03"),
+        ];
+        let mut all: BTreeMap<String, String> = own
+            .iter()
+            .chain(headers)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        if !body.is_empty() || method == "PUT" {
+            all.insert("content-length".into(), body.len().to_string());
+        }
+        let target = format!("/{DEFAULT_ACCOUNT_NAME}{target}");
+        self.lake.send(port, method, &target, &all, body)
     }
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    // In the emulator's address the account stands in the path, and so it is there twice.
-    text.push_str(&format!("/{DEFAULT_ACCOUNT_NAME}{path}"));
-    let mut parameters: Vec<(String, String)> = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_encoding::percent_decode_str(value)
-                .decode_utf8()
-                .unwrap();
-            (name.to_lowercase(), value.into_owned())
-        })
-        .collect();
-    parameters.sort();
-    for (name, value) in parameters {
-        text.push_str(&format!("\n{name}:{value}"));
+
+    pub fn dfs(&self, method: &str, target: &str) -> Answer {
+        self.ask(Port::Dfs, method, target, &[], b"")
     }
-    text
+
+    pub fn blob(&self, method: &str, target: &str) -> Answer {
+        self.ask(Port::Blob, method, target, &[], b"")
+    }
 }
 
 pub fn sign(text: &str) -> String {
-    let key = BASE64.decode(DEFAULT_ACCOUNT_KEY).unwrap();
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+    sign_with(&BASE64.decode(DEFAULT_ACCOUNT_KEY).unwrap(), text)
+}
+
+pub fn sign_with(key: &[u8], text: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(text.as_bytes());
     BASE64.encode(mac.finalize().into_bytes())
 }

@@ -2,20 +2,29 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod anonymous;
 mod authorize;
+mod bearer;
 mod blob;
 mod both;
 mod client;
+mod delegation;
 mod deleted;
 mod dfs;
 mod faults;
 mod flat;
+mod hostile;
 mod listing;
 mod model;
 mod noise;
 mod pages;
 mod query;
 mod reference;
+mod roles;
+mod secure;
+mod shared_key;
+mod signatures;
+mod signing;
 mod sources;
 mod structured;
 mod wire;

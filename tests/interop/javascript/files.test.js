@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 
-import { freshFileSystem, knownDefect, readText, refused, writeFile } from "./lake.js";
+import { freshFileSystem, readText, refused, writeFile } from "./lake.js";
 
 test("a file is made with headers, metadata and permissions", async (t) => {
   const fileSystem = await freshFileSystem(t);
