@@ -4,7 +4,6 @@
 //! [`Extent`]. A pack that no manifest of the catalog refers to is garbage.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::manifest::Manifest;
 use crate::checksum::crc32c;
 use crate::error::{Error, IoContext, Result};
-use crate::files;
+use crate::faults;
+use crate::files::{self, NewFile};
 use crate::map;
 
 const MAGIC: &[u8; 8] = b"LSPACK\x00\x01";
@@ -34,14 +34,15 @@ pub(crate) struct Extent {
 pub(crate) struct PackWriter {
     id: u64,
     path: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<NewFile>,
     offset: u64,
+    is_sealed: bool,
 }
 
 impl PackWriter {
     pub(crate) fn create(packs: &Packs, id: u64) -> Result<Self> {
         let path = packs.path(id);
-        let file = File::create(&path).context("creating", &path)?;
+        let file = NewFile::create(&path).context("creating", &path)?;
         let mut file = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
         file.write_all(MAGIC).context("writing", &path)?;
         Ok(PackWriter {
@@ -49,10 +50,14 @@ impl PackWriter {
             path,
             file,
             offset: MAGIC.len() as u64,
+            is_sealed: false,
         })
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<Extent> {
+        if let Some(folder) = self.path.parent() {
+            files::check_room(folder, bytes.len() as u64, "writing a pack")?;
+        }
         self.file.write_all(bytes).context("writing", &self.path)?;
         let extent = Extent {
             pack: self.id,
@@ -73,11 +78,26 @@ impl PackWriter {
     pub(crate) fn seal(mut self) -> Result<()> {
         self.file
             .flush()
-            .and_then(|()| self.file.get_ref().sync_all())
+            .and_then(|()| match faults::makes("a pack is not synced") {
+                true => Ok(()),
+                false => self.file.get_ref().sync(),
+            })
             .context("syncing", &self.path)?;
+        self.is_sealed = true;
         match self.path.parent() {
             Some(folder) => files::sync_folder(folder),
             None => Ok(()),
+        }
+    }
+}
+
+/// Half a pack on a full disk only makes it fuller.
+impl Drop for PackWriter {
+    fn drop(&mut self) {
+        if !self.is_sealed
+            && let Err(error) = files::remove_file(&self.path)
+        {
+            tracing::warn!(%error, "an unfinished pack stays until the next opening");
         }
     }
 }
