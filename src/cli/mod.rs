@@ -9,6 +9,7 @@ mod control;
 mod demo;
 mod dump;
 mod environment;
+mod faults;
 mod fs;
 mod ingest;
 mod link;

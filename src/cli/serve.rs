@@ -23,6 +23,7 @@ use signal_hook::iterator::Signals;
 use super::access::{self, AccessArgs};
 use super::console::Console;
 use super::control::ControlServer;
+use super::faults::FaultArgs;
 use super::metrics::MetricsServer;
 use super::output;
 
@@ -87,6 +88,9 @@ pub(crate) struct ServerArgs {
     /// Let signed requests say in x-lakestage-identity for whom they are, so that access control applies to them
     #[arg(long)]
     pub take_identities: bool,
+
+    #[command(flatten)]
+    pub faults: FaultArgs,
 
     /// Let the accounts' read-only copies, <account>-secondary, say that they are so far behind (Last-Sync-Time)
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
@@ -200,6 +204,8 @@ impl ServerArgs {
             blob_port: self.blob_port,
             dfs_port: self.dfs_port,
             takes_identities: self.take_identities,
+            faults: self.faults.faults()?,
+            faults_port: self.faults.faults_port,
             access: self.access.options()?,
             secondary_lag_s: self.secondary_lag_s,
             tls: self.access.tls(folder),
@@ -228,6 +234,7 @@ impl ServerArgs {
             blob_endpoint: server.map(Server::blob_url),
             dfs_endpoint: server.map(Server::dfs_url),
             metrics_endpoint: None,
+            faults_endpoint: server.and_then(faults_endpoint),
             tenant: self.access.tenant.clone(),
             certificate_authority: authority.map(Path::to_owned),
             accounts: accounts.collect(),
@@ -287,6 +294,8 @@ struct ServingFacts {
     blob_endpoint: Option<String>,
     dfs_endpoint: Option<String>,
     metrics_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults_endpoint: Option<String>,
     /// The tenant of bearer tokens.
     tenant: String,
     /// The file that clients are told to trust.
@@ -361,13 +370,25 @@ pub(crate) fn run(
 
 fn run_in_memory(args: &ServeArgs, console: &dyn Console, json: bool) -> Result<()> {
     let ending = Ending::watch()?;
-    let folder = tempfile::tempdir().context("a folder for the certificate")?;
-    let (store, server) = args.server.start_in_memory(folder.path())?;
+    // Only a certificate that is made here needs a place, for clients to find its authority.
+    let folder = match args.server.access.is_self_signed() {
+        true => Some(tempfile::tempdir().context("a folder for the certificate")?),
+        false => None,
+    };
+    let place = folder
+        .as_ref()
+        .map_or(Path::new(""), |folder| folder.path());
+    let (store, server) = args.server.start_in_memory(place)?;
     let facts = args.server.facts(&store, Some(&server));
     output::print(console, json, &facts, serving_text)?;
     ending.wait();
     server.shutdown();
     Ok(())
+}
+
+fn faults_endpoint(server: &Server) -> Option<String> {
+    let address = server.faults_address()?;
+    Some(format!("http://{address}/faults"))
 }
 
 fn serving_text(serving: &ServingFacts) -> String {
@@ -381,6 +402,9 @@ fn serving_text(serving: &ServingFacts) -> String {
     }
     if let Some(metrics) = &serving.metrics_endpoint {
         text += &format!("metrics      {metrics}\n");
+    }
+    if let Some(faults) = &serving.faults_endpoint {
+        text += &format!("faults       {faults}\n");
     }
     if let Some(authority) = &serving.certificate_authority {
         text += &access::how_to_trust(authority);

@@ -197,8 +197,17 @@ fn run_keeps_the_lake_up_to_date_takes_commands_and_ends_cleanly() {
     assert_eq!(status[0]["links"][0]["lagVersions"], 0);
 }
 
+/// Files that a process has open.
+fn open_files(process: u32) -> Vec<std::path::PathBuf> {
+    let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    descriptors
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .filter(|target| target.is_absolute())
+        .collect()
+}
+
 #[test]
-fn a_lake_in_memory_needs_no_folder_and_leaves_none() {
+fn a_lake_in_memory_has_no_file_anywhere() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("none");
     let server = Server::start_with(&folder, &["--memory", "--flat", "devstoreaccount1"]);
@@ -210,8 +219,34 @@ fn a_lake_in_memory_needs_no_folder_and_leaves_none() {
         .unwrap();
     assert!(std::net::TcpStream::connect(address).is_ok());
     assert!(!folder.exists());
+    let inherited = open_files(std::process::id());
+    for file in open_files(server.id()) {
+        let is_own = !inherited.contains(&file) && !file.starts_with("/dev");
+        assert!(!is_own, "{} is open", file.display());
+    }
     drop(server);
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_plan_is_read_at_the_start_and_refused_with_its_file() {
+    let data = tempfile::tempdir().unwrap();
+    let plan = data.path().join("plan.json");
+    let fault = r#"{"faults":[{"match":{"method":"GET"},"do":{"fault":"challenge"}}]}"#;
+    std::fs::write(&plan, fault).unwrap();
+    let plan = plan.to_str().unwrap();
+    let options = ["--memory", "--faults", plan, "--faults-port", "0"];
+    let server = Server::start_with(data.path(), &options);
+    let endpoint = server.serving["faultsEndpoint"].as_str().unwrap();
+    assert!(endpoint.starts_with("http://127.0.0.1:"));
+    drop(server);
+    std::fs::write(plan, fault.replace("challenge", "explode")).unwrap();
+    let (code, _, error) = told(data.path(), &["serve", "--memory", "--faults", plan], "");
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("plan.json") && error.contains("explode"),
+        "{error}"
+    );
 }
 
 #[test]
