@@ -5,9 +5,11 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use memmap2::Mmap;
 use serde::{Deserialize, Serialize};
@@ -19,7 +21,10 @@ use crate::files;
 use crate::map;
 
 const MAGIC: &[u8; 8] = b"LSPACK\x00\x01";
-const WRITE_BUFFER_BYTES: usize = 1 << 20;
+/// Blocks are larger and go past the buffer.
+const WRITE_BUFFER_BYTES: usize = 64 << 10;
+/// The disk begins with a pack once this much of it is written.
+const SYNC_BEHIND_BYTES: u64 = 16 << 20;
 
 /// Where some bytes stand, and their checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,30 +35,56 @@ pub(crate) struct Extent {
     pub crc32c: u32,
 }
 
-/// The pack that a compaction is writing.
+/// A pack that a compaction is writing. Its file begins with the first bytes.
 pub(crate) struct PackWriter {
     id: u64,
     path: PathBuf,
-    file: BufWriter<File>,
+    file: Option<Writing>,
     offset: u64,
 }
 
+struct Writing {
+    file: BufWriter<File>,
+    syncer: Option<Syncer>,
+    /// Bytes since the last request to sync.
+    unsynced: u64,
+}
+
 impl PackWriter {
-    pub(crate) fn create(packs: &Packs, id: u64) -> Result<Self> {
-        let path = packs.path(id);
-        let file = File::create(&path).context("creating", &path)?;
-        let mut file = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
-        file.write_all(MAGIC).context("writing", &path)?;
-        Ok(PackWriter {
+    pub(crate) fn new(packs: &Packs, id: u64) -> Self {
+        PackWriter {
             id,
-            path,
-            file,
-            offset: MAGIC.len() as u64,
-        })
+            path: packs.path(id),
+            file: None,
+            offset: 0,
+        }
+    }
+
+    fn begin(&mut self) -> Result<&mut Writing> {
+        let writing = match self.file.take() {
+            Some(writing) => writing,
+            None => {
+                let file = File::create(&self.path).context("creating", &self.path)?;
+                let mut file = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
+                file.write_all(MAGIC).context("writing", &self.path)?;
+                self.offset = MAGIC.len() as u64;
+                Writing {
+                    file,
+                    syncer: None,
+                    unsynced: 0,
+                }
+            }
+        };
+        Ok(self.file.insert(writing))
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<Extent> {
-        self.file.write_all(bytes).context("writing", &self.path)?;
+        let writing = self.begin()?;
+        let written = writing.file.write_all(bytes).and_then(|()| {
+            writing.unsynced += bytes.len() as u64;
+            writing.sync_behind()
+        });
+        written.context("writing", &self.path)?;
         let extent = Extent {
             pack: self.id,
             offset: self.offset,
@@ -69,16 +100,77 @@ impl PackWriter {
         self.offset
     }
 
-    /// Seals the pack: it and its name are durable, and it never changes again.
-    pub(crate) fn seal(mut self) -> Result<()> {
-        self.file
-            .flush()
-            .and_then(|()| self.file.get_ref().sync_all())
-            .context("syncing", &self.path)?;
-        match self.path.parent() {
-            Some(folder) => files::sync_folder(folder),
-            None => Ok(()),
+    /// Seals packs: they and their names are durable, and they never change again.
+    pub(crate) fn seal_all(packs: &Packs, writers: impl Iterator<Item = Self>) -> Result<()> {
+        let mut begun = writers.filter_map(|w| w.file.map(|file| (w.path, file)));
+        let first = begun.next();
+        std::thread::scope(|scope| {
+            let seal = |(path, file): (PathBuf, Writing)| file.seal().context("syncing", &path);
+            let others: Vec<_> = begun.map(|w| scope.spawn(move || seal(w))).collect();
+            let mut sealed = first.map_or(Ok(()), seal);
+            for other in others {
+                let other = other
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                sealed = sealed.and(other);
+            }
+            sealed
+        })?;
+        files::sync_folder(&packs.folder)
+    }
+}
+
+impl Writing {
+    /// Lets the disk begin with what is written, while more is made.
+    fn sync_behind(&mut self) -> io::Result<()> {
+        if self.unsynced < SYNC_BEHIND_BYTES {
+            return Ok(());
         }
+        let syncer = match self.syncer.take() {
+            Some(syncer) => syncer,
+            None => Syncer::start(self.file.get_ref())?,
+        };
+        if syncer.request() {
+            self.unsynced = 0;
+        }
+        self.syncer = Some(syncer);
+        Ok(())
+    }
+
+    fn seal(mut self) -> io::Result<()> {
+        self.file.flush()?;
+        // A failed sync is told once, so it must not be told to a thread that nobody asks.
+        self.syncer.map_or(Ok(()), Syncer::end)?;
+        self.file.get_ref().sync_all()
+    }
+}
+
+/// A thread that syncs a file again and again while it is written.
+struct Syncer {
+    requests: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Syncer {
+    fn start(file: &File) -> io::Result<Self> {
+        let file = file.try_clone()?;
+        let (requests, asked) = sync_channel(1);
+        let thread = thread::Builder::new()
+            .name("pack sync".to_owned())
+            .spawn(move || asked.iter().try_for_each(|()| file.sync_data()))?;
+        Ok(Syncer { requests, thread })
+    }
+
+    /// `false` while the one before is still waited for.
+    fn request(&self) -> bool {
+        self.requests.try_send(()).is_ok()
+    }
+
+    fn end(self) -> io::Result<()> {
+        drop(self.requests);
+        self.thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 }
 
@@ -213,10 +305,10 @@ mod tests {
     fn a_flipped_bit_is_never_served() {
         let folder = tempfile::tempdir().unwrap();
         let packs = Packs::open(folder.path()).unwrap();
-        let mut writer = PackWriter::create(&packs, 3).unwrap();
+        let mut writer = PackWriter::new(&packs, 3);
         let first = writer.append(b"hello").unwrap();
         let second = writer.append(b"world").unwrap();
-        writer.seal().unwrap();
+        PackWriter::seal_all(&packs, [writer].into_iter()).unwrap();
         assert_eq!(packs.read(&second).unwrap().as_ref(), b"world");
         let mut bytes = std::fs::read(packs.path(3)).unwrap();
         bytes[first.offset as usize + 1] ^= 4;

@@ -23,6 +23,8 @@ pub(crate) struct BlockWriter {
     current: Open,
     /// A full block that is held back, in case the rest is too small to stand alone.
     held: Option<Open>,
+    /// The room of blocks that are written.
+    spare: Vec<Open>,
     done: Vec<BlockEntry>,
 }
 
@@ -32,6 +34,7 @@ impl BlockWriter {
             sorted,
             current: Open::default(),
             held: None,
+            spare: Vec::new(),
             done: Vec::new(),
         }
     }
@@ -48,7 +51,8 @@ impl BlockWriter {
         if self.current.bytes.len() < BLOCK_BYTES {
             return Ok(());
         }
-        let full = std::mem::take(&mut self.current);
+        let spare = self.spare.pop().unwrap_or_default();
+        let full = std::mem::replace(&mut self.current, spare);
         if let Some(before) = self.held.replace(full) {
             self.write(pack, before)?;
         }
@@ -90,13 +94,16 @@ impl BlockWriter {
         }
     }
 
-    fn write(&mut self, pack: &mut PackWriter, block: Open) -> Result<()> {
+    fn write(&mut self, pack: &mut PackWriter, mut block: Open) -> Result<()> {
         if block.ids.is_empty() {
             return Ok(());
         }
         let extent = pack.append(&block.bytes)?;
         self.done
             .push(BlockEntry::new(extent, &block.ids, self.sorted));
+        block.bytes.clear();
+        block.ids.clear();
+        self.spare.push(block);
         Ok(())
     }
 

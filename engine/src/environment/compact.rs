@@ -6,9 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Environment, State};
-use crate::block::PackWriter;
 use crate::catalog::{Catalog, LayoutEntry};
-use crate::compaction::{BaseRows, Compaction, Layout, Unmerged, build};
+use crate::compaction::{BaseRows, Compaction, Layout, Target, Unmerged, build};
 use crate::error::Result;
 use crate::segment::Segment;
 
@@ -47,21 +46,23 @@ impl Environment {
                 .collect(),
             above,
             residence: &inner.residence,
+            range_bytes: inner.merge_bytes,
         };
         let mut catalog = state.catalog.clone();
         catalog.folded_version = version;
         catalog.last_committed = committed;
         let mut compaction = self.start(&mut catalog)?;
-        let changed = unmerged.tables()?;
+        let mut targets = Vec::new();
         for table in catalog.tables.values_mut() {
-            let base = (table.id, granularity(table.id));
-            for layout in &mut table.layouts {
-                *layout = match changed.contains(&table.id) {
-                    true => compaction.merge(&unmerged, base, layout, version)?,
-                    false => compaction.tidy(layout)?,
-                };
-            }
+            let (id, base) = (table.id, granularity(table.id));
+            let layouts = table.layouts.iter_mut();
+            targets.extend(layouts.map(|layout| Target {
+                table: id,
+                base,
+                layout,
+            }));
         }
+        compaction.merge(&unmerged, targets, version)?;
         let state = self.finish(compaction, catalog)?;
         self.collect_segments()?;
         Ok(state)
@@ -111,14 +112,10 @@ impl Environment {
         // After a failed write of the catalog the next pack may be named already.
         self.inner.journal.check()?;
         let packs = &self.inner.packs;
-        let id = catalog.next_pack;
-        catalog.next_pack += 1;
-        Ok(Compaction {
-            packs,
-            pack: PackWriter::create(packs, id)?,
-            line_end: catalog.settings.line_end.bytes(),
-            sparse: self.sparse_packs(catalog)?,
-        })
+        let sparse = self.sparse_packs(catalog)?;
+        let line_end = catalog.settings.line_end.bytes();
+        let next = &mut catalog.next_pack;
+        Ok(Compaction::begin(packs, next, line_end, sparse))
     }
 
     fn sparse_packs(&self, catalog: &Catalog) -> Result<HashSet<u64>> {
@@ -136,8 +133,8 @@ impl Environment {
     /// Seals the pack, makes the catalog current, and removes the packs that nobody uses any more.
     fn finish(&self, compaction: Compaction<'_>, catalog: Catalog) -> Result<Arc<State>> {
         let inner = &self.inner;
-        tracing::debug!(bytes = compaction.pack.bytes(), "compacted");
-        compaction.pack.seal()?;
+        tracing::debug!(bytes = compaction.bytes(), "compacted");
+        compaction.seal()?;
         let state = inner.replace_catalog(catalog)?;
         self.collect_packs()?;
         Ok(state)

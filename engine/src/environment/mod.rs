@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 pub use lookup::CurrentRow;
 pub(crate) use lookup::with_version;
 pub(crate) use opening::{CATALOG_FOLDER, JOURNAL_FOLDER, PACKS_FOLDER, SEGMENTS_FOLDER, lock};
+pub(crate) use options::MERGE_BYTES;
 pub use options::OpenOptions;
 pub(crate) use state::{State, Table};
 pub use status::{EnvironmentStatus, TableStatus};
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     holders: Mutex<Holders>,
     residence: Residence,
     unmerged_bytes_max: u64,
+    merge_bytes: u64,
     /// Held while a commit merges, and by those that wait for it.
     merge_failure: Mutex<Option<unmerged::Failure>>,
     locks: Arc<RowLocks>,

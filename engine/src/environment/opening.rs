@@ -195,6 +195,7 @@ fn assemble(
         holders: Mutex::new(holders),
         residence: Default::default(),
         unmerged_bytes_max: options.unmerged_bytes_max,
+        merge_bytes: options.merge_bytes,
         merge_failure: Mutex::default(),
         locks: Arc::new(RowLocks::default()),
         journal,

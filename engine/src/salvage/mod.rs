@@ -83,7 +83,7 @@ impl Salvage<'_> {
             } else {
                 0
             };
-        let mut pack = PackWriter::create(&self.packs, catalog.next_pack)?;
+        let mut pack = PackWriter::new(&self.packs, catalog.next_pack);
         catalog.next_pack += 1;
         let mut salvaged = Salvaged {
             pack: &mut pack,
@@ -91,7 +91,7 @@ impl Salvage<'_> {
             report: &mut report,
         };
         self.blocks(&mut catalog, &mut salvaged)?;
-        pack.seal()?;
+        PackWriter::seal_all(&self.packs, std::iter::once(pack))?;
         self.merge(&mut catalog, &changes, version)?;
         self.links(&mut catalog, &store, version)?;
         catalog.id = Uuid::new_v4();
