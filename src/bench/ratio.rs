@@ -1,8 +1,9 @@
-//! What the benches share: rounds in turn, medians, and the lines that say whether a promise holds.
+//! Rounds in turn, medians, and the lines that say whether a promise holds.
 //!
-//! A machine that is shared is never twice the same, so nothing here is an absolute time: each bench runs its subject
-//! and a peer by turns, in one process, and compares the medians.
+//! A machine that is shared is never twice the same, so no promise is an absolute time: each bench runs its subject and
+//! a peer by turns, in one run, and compares the medians.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 /// Which way a goal lies.
@@ -14,15 +15,65 @@ pub enum Goal {
     AtMost(f64),
 }
 
-/// A line that says whether a promise holds: `ratio <name> <value> <≥ or ≤> <goal> <holds|falls short>`.
+/// A ratio beside the goal that it has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Says what it is, and stays the same from run to run.
+    pub name: String,
+    /// The ratio.
+    pub value: f64,
+    /// What it should be.
+    pub goal: Goal,
+}
+
+impl Line {
+    /// A line of its parts.
+    pub fn new(name: impl Into<String>, value: f64, goal: Goal) -> Self {
+        Line {
+            name: name.into(),
+            value,
+            goal,
+        }
+    }
+
+    /// Whether the promise holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        match self.goal {
+            Goal::AtLeast(goal) => self.value >= goal,
+            Goal::AtMost(goal) => self.value <= goal,
+        }
+    }
+}
+
+impl Goal {
+    /// The sign and the number.
+    #[must_use]
+    pub fn parts(self) -> (&'static str, f64) {
+        match self {
+            Goal::AtLeast(goal) => ("≥", goal),
+            Goal::AtMost(goal) => ("≤", goal),
+        }
+    }
+}
+
+impl fmt::Display for Line {
+    /// `ratio <name> <value> <≥ or ≤> <goal> <holds|falls short>`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (sign, goal) = self.goal.parts();
+        let end = if self.holds() { "holds" } else { "falls short" };
+        write!(
+            out,
+            "ratio {} {:.3} {sign} {goal} {end}",
+            self.name, self.value
+        )
+    }
+}
+
+/// The text of a [`Line`].
 #[must_use]
 pub fn ratio_line(name: &str, value: f64, goal: Goal) -> String {
-    let (sign, goal, holds) = match goal {
-        Goal::AtLeast(goal) => ("≥", goal, value >= goal),
-        Goal::AtMost(goal) => ("≤", goal, value <= goal),
-    };
-    let end = if holds { "holds" } else { "falls short" };
-    format!("ratio {name} {value:.3} {sign} {goal} {end}")
+    Line::new(name, value, goal).to_string()
 }
 
 /// The middle one of several measurements.

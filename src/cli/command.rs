@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    backup, changes, demo, dump, environment, fs, ingest, link, retention, salvage, serve,
+    backup, bench, changes, demo, dump, environment, fs, ingest, link, retention, salvage, serve,
     snapshot, status, table, trickle, verify,
 };
 
@@ -86,6 +86,8 @@ pub(crate) enum Command {
     Dump(dump::DumpArgs),
     /// Work with the files of the emulator's lake
     Fs(fs::FsArgs),
+    /// Measure on this machine
+    Bench(bench::BenchArgs),
 }
 
 impl Cli {
@@ -93,7 +95,7 @@ impl Cli {
     pub(crate) fn can_be_forwarded(&self) -> bool {
         !matches!(
             self.command,
-            Command::Demo(_) | Command::Serve(_) | Command::Run(_)
+            Command::Bench(_) | Command::Demo(_) | Command::Serve(_) | Command::Run(_)
         )
     }
 }

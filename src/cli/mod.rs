@@ -1,6 +1,7 @@
 //! The command line: what it takes, and where it is carried out.
 
 mod backup;
+mod bench;
 mod changes;
 mod command;
 mod console;
