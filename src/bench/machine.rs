@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::YEARS;
 
 const CHUNK_BYTES: usize = 1 << 20;
-const COPY_BYTES: usize = 256 << 20;
+const COPY_BYTES: usize = 64 << 20;
 const REST_A_ROW: Duration = Duration::from_micros(3);
 const REST_MAX: Duration = Duration::from_secs(10);
 
@@ -84,4 +84,14 @@ pub(super) fn copy_memory() -> f64 {
     let time = start.elapsed();
     std::hint::black_box(&to);
     speed(COPY_BYTES as u64, time)
+}
+
+/// The most memory that this process had, mapped files included, where the system tells.
+pub(super) fn peak_memory_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kib: u64 = peak.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib << 10)
 }

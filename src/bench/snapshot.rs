@@ -55,6 +55,8 @@ pub struct SnapshotFigures {
     pub ingest: Duration,
     /// Parsing the export, with as many threads as the machine has cores.
     pub parse: Duration,
+    /// The most memory that the process had in all of it, mapped files included, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
     /// What the machine can do at best.
     pub machine: Machine,
 }
@@ -95,6 +97,7 @@ impl SnapshotBench {
         figures.few = median(rounds.few);
         progress("taking in a CSV export");
         self.ingest(&mut figures)?;
+        figures.peak_memory_bytes = machine::peak_memory_bytes();
         figures.machine.write_and_sync = speed(figures.bytes, figures.raw);
         figures.machine.copy_memory = machine::copy_memory();
         Ok(figures)
@@ -127,8 +130,8 @@ impl SnapshotBench {
         rest(self.rows);
         rounds.raw.push(raw(&folder, first.bytes)?);
         (figures.rows, figures.bytes) = (first.rows, first.bytes);
-        beside(&load);
         rounds.unchanged.push(load.snapshot()?.1);
+        beside(&load);
 
         let mut dice = Dice::new(self.rows as u64);
         let changed = (0..self.rows / FEW).map(|_| (dice.roll() % self.rows as u64) as usize);

@@ -87,16 +87,6 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1_000.0
 }
 
-/// The most memory that this process had, mapped files included, where the system tells.
-fn peak_memory_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let peak = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kib: u64 = peak.trim().strip_suffix(" kB")?.parse().ok()?;
-    Some(kib << 10)
-}
-
 impl Report {
     fn of(figures: &SnapshotFigures) -> Self {
         let ratios = figures.lines().into_iter().map(|line| {
@@ -112,7 +102,7 @@ impl Report {
         Report {
             rows: figures.rows,
             snapshot_bytes: figures.bytes,
-            peak_memory_bytes: peak_memory_bytes(),
+            peak_memory_bytes: figures.peak_memory_bytes,
             machine_write_and_sync_bytes_per_s: figures.machine.write_and_sync,
             machine_parse_csv_bytes_per_s: figures.machine.parse_csv,
             machine_copy_memory_bytes_per_s: figures.machine.copy_memory,

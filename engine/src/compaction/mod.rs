@@ -27,7 +27,7 @@ use crate::error::Result;
 /// Threads that merge. A disk is busy with two.
 const THREADS_MAX: usize = 4;
 /// A partition with more changes a block than this is cut anywhere, and not only between blocks.
-const ROWS_A_BLOCK_MIN: u64 = 256;
+const ROWS_A_BLOCK_MIN: u64 = 64;
 
 /// Where a compaction reads and writes.
 pub(crate) struct Compaction<'a> {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::{Environment, State};
 use crate::catalog::{Catalog, LayoutEntry};
@@ -12,7 +13,7 @@ use crate::error::Result;
 use crate::segment::Segment;
 
 /// A compaction orders what is left of the tail in memory; more than this it seals first.
-const ORDERED_BYTES_MAX: usize = 4 << 20;
+const ORDERED_BYTES_MAX: usize = 24 << 20;
 /// A pack of which less than this part is in use is emptied.
 const SPARSE_PERCENT: u64 = 25;
 
@@ -27,6 +28,7 @@ impl Environment {
     pub(crate) fn fold(&self) -> Result<Arc<State>> {
         let inner = &self.inner;
         let _guard = inner.lock_catalog();
+        let start = Instant::now();
         inner.sealing.seal_down_to(ORDERED_BYTES_MAX)?;
         let cut = inner.staging.cut();
         let state = inner.state();
@@ -52,6 +54,7 @@ impl Environment {
         catalog.folded_version = version;
         catalog.last_committed = committed;
         let mut compaction = self.start(&mut catalog)?;
+        let ordered = start.elapsed();
         let mut targets = Vec::new();
         for table in catalog.tables.values_mut() {
             let (id, base) = (table.id, granularity(table.id));
@@ -63,7 +66,9 @@ impl Environment {
             }));
         }
         compaction.merge(&unmerged, targets, version)?;
+        let merged = start.elapsed();
         let state = self.finish(compaction, catalog)?;
+        tracing::debug!(?ordered, ?merged, synced = ?start.elapsed(), "changes stand in blocks");
         self.collect_segments()?;
         Ok(state)
     }

@@ -31,6 +31,7 @@ use crate::compaction::{Granularity, Layout};
 use crate::error::{Error, Result};
 use crate::feed::Holders;
 use crate::journal::{BackPressure, Committer, Journal};
+use crate::link::Attempts;
 use crate::locks::RowLocks;
 use crate::publish::Leases;
 use crate::schema::TableSchema;
@@ -71,6 +72,8 @@ pub(crate) struct Inner {
     publication_lock: Mutex<()>,
     /// The snapshots that readers of this process hold.
     pub(crate) leases: Leases,
+    /// How publishing goes.
+    pub(crate) attempts: Attempts,
     /// How many are reading packs by their file names, so that none may be removed.
     pack_holds: AtomicUsize,
     /// Keeps other processes out for as long as it is open.

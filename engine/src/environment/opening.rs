@@ -204,6 +204,7 @@ fn assemble(
         schema_gate: RwLock::new(()),
         publication_lock: Mutex::new(()),
         leases: Default::default(),
+        attempts: Default::default(),
         pack_holds: Default::default(),
         _lock_file: lock_file,
     };
