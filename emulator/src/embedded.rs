@@ -42,7 +42,23 @@ impl Emulator {
         Self::start_with(StoreOptions::default(), server)
     }
 
-    /// Starts with other accounts, a folder, or ports.
+    /// Starts with other accounts, a folder, ports, roles, or TLS:
+    ///
+    /// ```
+    /// use lakestage_emulator::{Emulator, ServerOptions, StoreOptions, Tls};
+    ///
+    /// let mut options = ServerOptions {
+    ///     blob_port: 0,
+    ///     dfs_port: 0,
+    ///     tls: Some(Tls::SelfSigned { folder: None, names: Vec::new() }),
+    ///     ..ServerOptions::default()
+    /// };
+    /// options.access.roles.assignments.push("alice=Storage Blob Data Reader".parse()?);
+    /// let emulator = Emulator::start_with(StoreOptions::default(), options)?;
+    /// assert!(emulator.blob_url().starts_with("https://"));
+    /// assert!(emulator.authority_pem().is_some());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Store::open`] and [`Server::start`].
@@ -70,6 +86,12 @@ impl Emulator {
         self.server.dfs_url()
     }
 
+    /// The certificate authority, in PEM, that clients must trust when the server makes its own certificate.
+    #[must_use]
+    pub fn authority_pem(&self) -> Option<&str> {
+        self.server.authority_pem()
+    }
+
     /// What SDKs take to connect to the first account.
     #[must_use]
     pub fn connection_string(&self) -> String {
@@ -77,9 +99,13 @@ impl Emulator {
             Some(account) => (account.name.as_str(), account.keys.first()),
             None => ("", None),
         };
+        let scheme = match self.blob_url().starts_with("https:") {
+            true => "https",
+            false => "http",
+        };
         let key = key.map(|key| STANDARD.encode(key)).unwrap_or_default();
         format!(
-            "DefaultEndpointsProtocol=http;AccountName={name};AccountKey={key};BlobEndpoint={};DfsEndpoint={};",
+            "DefaultEndpointsProtocol={scheme};AccountName={name};AccountKey={key};BlobEndpoint={};DfsEndpoint={};",
             self.blob_url(),
             self.dfs_url()
         )

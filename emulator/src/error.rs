@@ -43,6 +43,7 @@ codes! {
     // 304
     NotModified 304 "ConditionNotMet" "The condition specified using HTTP conditional header(s) is not met.";
     // 400
+    AccountRequiresHttps 400 "AccountRequiresHttps" "The account being accessed does not support http.";
     ContentLengthMustBeZero 400 "ContentLengthMustBeZero" "The Content-Length request header must be zero.";
     InvalidAuthenticationInfo 400 "InvalidAuthenticationInfo" "Authentication information is not given in the correct format. Check the value of Authorization header.";
     InvalidFlushPosition 400 "InvalidFlushPosition" "The uploaded data is not contiguous or the position query parameter value is not equal to the length of the file after appending the uploaded data.";
@@ -77,6 +78,7 @@ codes! {
     UnsupportedRestVersion 400 "UnsupportedRestVersion" "The specified REST version is unsupported." | "InvalidHeaderValue" "The value for one of the HTTP headers is not in the correct format.";
     SnapshotsPresent 409 "SnapshotsPresent" "This operation is not permitted while the blob has snapshots.";
     // 401, 403
+    InvalidBearerToken 401 "InvalidAuthenticationInfo" "Server failed to authenticate the request. Please refer to the information in the www-authenticate header.";
     NoAuthenticationInformation 401 "NoAuthenticationInformation" "Server failed to authenticate the request. Please refer to the information in the www-authenticate header.";
     AuthenticationFailed 403 "AuthenticationFailed" "Server failed to authenticate the request. Make sure the value of Authorization header is formed correctly including the signature.";
     AuthorizationFailure 403 "AuthorizationFailure" "This request is not authorized to perform this operation.";
@@ -84,6 +86,8 @@ codes! {
     AuthorizationServiceMismatch 403 "AuthorizationServiceMismatch" "This request is not authorized to perform this operation using this service.";
     AuthorizationResourceTypeMismatch 403 "AuthorizationResourceTypeMismatch" "This request is not authorized to perform this operation using this resource type.";
     AuthorizationProtocolMismatch 403 "AuthorizationProtocolMismatch" "This request is not authorized to perform this operation using this protocol.";
+    AuthorizationSourceIPMismatch 403 "AuthorizationSourceIPMismatch" "This request is not authorized to perform this operation using this source IP.";
+    UnauthorizedCopySource 403 "CannotVerifyCopySource" "This request is not authorized to perform this operation on the copy source.";
     InsufficientAccountPermissions 403 "InsufficientAccountPermissions" "The account being accessed does not have sufficient permissions to execute this operation.";
     UnauthorizedBlobOverwrite 403 "UnauthorizedBlobOverwrite" "This request is not authorized to perform blob overwrites.";
     // 404, 405

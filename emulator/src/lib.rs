@@ -19,12 +19,18 @@ mod protocol;
 mod serve;
 mod server;
 pub mod store;
+mod tls;
 
 pub use account::{Account, DEFAULT_ACCOUNT_KEY, DEFAULT_ACCOUNT_NAME};
 pub use embedded::{Emulator, StartError};
 pub use error::{ErrorCode, ErrorKind, Result, StoreError};
+pub use ipnet::IpNet;
 pub use local::{FileSystem, Part, PathInfo, WriteOptions};
-pub use protocol::auth::{AccountSas, account_sas};
+pub use protocol::auth::{
+    AccessOptions, AccountSas, Assignment, BadRoles, NetworkRules, OAuth, Role, Roles,
+    TENANT_DEFAULT, Token, account_sas, bearer_token,
+};
 pub use server::{BLOB_PORT, DFS_PORT, Server, ServerOptions};
 pub use store::content::ContentReader;
 pub use store::{Store, StoreOptions, SyncMode};
+pub use tls::Tls;

@@ -117,7 +117,7 @@ impl Store {
     /// # Errors
     /// `InvalidResourceName`, and as any write.
     pub fn create_file_system(&self, account: &str, name: &str) -> Result<bool> {
-        match self.create_filesystem_with(account, name, Properties::new(), None, true) {
+        match self.create_filesystem_with(account, name, Properties::new(), None, None, true) {
             Ok(_) => Ok(true),
             Err(error) if error.is(ErrorCode::FilesystemAlreadyExists) => Ok(false),
             Err(error) => Err(error),
@@ -254,7 +254,7 @@ impl FileSystem {
     pub fn copy_file(&self, from: &str, to: &str) -> Result<PathInfo> {
         let (from, to) = (StorePath::parse(from)?, StorePath::parse(to)?);
         let request = CreateRequest::new(NodeKind::File, Origin::Blob);
-        let source = (self.name.as_str(), &from);
+        let source = (self.name.as_str(), &from, &Principal::Superuser);
         let none = Conditions::default();
         let inode =
             self.store

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -15,7 +16,7 @@ use tokio::sync::mpsc;
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol;
-use crate::protocol::auth::{self, identity};
+use crate::protocol::auth::{self, Gate, issuer};
 use crate::protocol::body::RequestBody;
 use crate::protocol::reply::{Reply, ReplyBody, error_reply};
 use crate::protocol::request::{Arrival, Face, Request};
@@ -28,11 +29,12 @@ const CHUNKS_WAITING: usize = 8;
 /// An answer up to this size is sent at once.
 const WHOLE_ANSWER_MAX_BYTES: u64 = 256 * 1024;
 
-/// What a port is for.
-#[derive(Clone, Copy, Debug)]
+/// What a connection came in by.
+#[derive(Clone, Debug)]
 pub(crate) struct Port {
     pub face: Face,
-    pub takes_identities: bool,
+    pub is_https: bool,
+    pub gate: Arc<Gate>,
 }
 
 type AnswerBody = BoxBody<Bytes, io::Error>;
@@ -52,6 +54,8 @@ pub(crate) async fn answer(
         headers: head.headers,
         port_face: port.face,
         client_ip,
+        is_https: port.is_https,
+        gate: port.gate,
     };
     let mut request = Request::new(arrival, |name| store.account(name).is_some());
     let source = match body.is_end_stream() {
@@ -60,9 +64,8 @@ pub(crate) async fn answer(
     };
     let work = tokio::task::spawn_blocking(move || {
         request.is_flat = is_flat(&store, &request.account);
-        let identified = identity::principal(&request, port.takes_identities)
-            .map(|principal| request.principal = principal);
-        let reply = carry_out(&store, &request, identified, source).finish(&request);
+        let allowed = auth::authorize(&store, &mut request);
+        let reply = carry_out(&store, &request, allowed, source).finish(&request);
         respond(reply, &request)
     });
     Ok(work.await.unwrap_or_else(|error| {
@@ -83,16 +86,18 @@ pub(crate) fn is_flat(store: &Store, account: &str) -> bool {
 fn carry_out(
     store: &Store,
     request: &Request,
-    identified: Result<()>,
+    allowed: Result<()>,
     mut body: RequestBody,
 ) -> Reply {
-    let reply = identified.and_then(|()| try_carry_out(store, request, &mut body));
+    let reply = allowed.and_then(|()| try_carry_out(store, request, &mut body));
     body.drain();
     reply.unwrap_or_else(|error| error_reply(&error, request))
 }
 
 fn try_carry_out(store: &Store, request: &Request, body: &mut RequestBody) -> Result<Reply> {
-    auth::check(store, request)?;
+    if issuer::is_asked(request) {
+        return issuer::answer(store, request, body);
+    }
     request.check_version()?;
     if request.account.is_empty() {
         return Err(StoreError::code(ErrorCode::InvalidUri));

@@ -2,20 +2,25 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
 use std::pin::pin;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::sync::oneshot;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{oneshot, watch};
 
 use crate::account::DEFAULT_ACCOUNT_NAME;
+use crate::protocol::auth::{AccessOptions, Gate};
 use crate::protocol::request::Face;
 use crate::serve::{self, Port};
 use crate::store::Store;
+use crate::tls::{self, Opened, Speaker, Tls};
 
 /// The Blob port that clients of the well-known account expect.
 pub const BLOB_PORT: u16 = 10_000;
@@ -40,6 +45,12 @@ pub struct ServerOptions {
     /// Whether a signed request may say in `x-lakestage-identity` for whom it is, so that access control applies to
     /// it. Refused unless it is switched on.
     pub takes_identities: bool,
+    /// Who may come in besides holders of a key, and from where.
+    pub access: AccessOptions,
+    /// How far behind an account's read-only copy says it is.
+    pub secondary_lag_s: u32,
+    /// The certificate with which both ports also speak TLS; without one they do not.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServerOptions {
@@ -49,25 +60,37 @@ impl Default for ServerOptions {
             blob_port: BLOB_PORT,
             dfs_port: DFS_PORT,
             takes_identities: false,
+            access: AccessOptions::default(),
+            secondary_lag_s: 0,
+            tls: None,
         }
     }
 }
 
 /// A server at work. It ends when it is dropped.
-#[derive(Debug)]
 pub struct Server {
     store: Store,
     blob: SocketAddr,
     dfs: SocketAddr,
+    speaker: Option<Speaker>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server")
+            .field("blob", &self.blob)
+            .field("dfs", &self.dfs)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {
     /// Listens, and answers from now on.
     ///
     /// # Errors
-    /// When a port is taken, or may not be used.
+    /// When a port is taken, or may not be used; a certificate that cannot be read, made or used.
     pub fn start(store: Store, options: ServerOptions) -> io::Result<Self> {
         let listen = |port: u16| {
             let address = SocketAddr::new(options.bind, port);
@@ -78,6 +101,13 @@ impl Server {
             Ok::<_, io::Error>(listener)
         };
         let (blob, dfs) = (listen(options.blob_port)?, listen(options.dfs_port)?);
+        let speaker = match &options.tls {
+            None => None,
+            Some(tls) => {
+                let names = tls::names(options.bind, store.accounts());
+                Some(Speaker::new(tls, &names)?)
+            }
+        };
         let (blob_address, dfs_address) = (blob.local_addr()?, dfs.local_addr()?);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKER_THREADS)
@@ -85,11 +115,19 @@ impl Server {
             .enable_all()
             .build()?;
         let (stop, stopped) = oneshot::channel();
-        let served = store.clone();
+        let serving = Serving {
+            store: store.clone(),
+            speaker: speaker.clone(),
+            gate: Arc::new(Gate {
+                options: options.access,
+                takes_identities: options.takes_identities,
+                secondary_lag_s: options.secondary_lag_s,
+            }),
+        };
         let thread = thread::Builder::new()
             .name("lake-server".to_owned())
             .spawn(move || {
-                runtime.block_on(run(served, blob, dfs, options.takes_identities, stopped));
+                runtime.block_on(run(serving, blob, dfs, stopped));
                 // Handlers that still run have had their time.
                 runtime.shutdown_timeout(Duration::from_secs(1));
             })?;
@@ -97,12 +135,14 @@ impl Server {
             store,
             blob: blob_address,
             dfs: dfs_address,
+            speaker,
             stop: Some(stop),
             thread: Some(thread),
         })
     }
 
-    /// The Blob endpoint of the first account, such as `http://127.0.0.1:10000/devstoreaccount1`.
+    /// The Blob endpoint of the first account, such as `http://127.0.0.1:10000/devstoreaccount1`; with TLS it begins
+    /// with `https://`, and `http://` is answered too.
     #[must_use]
     pub fn blob_url(&self) -> String {
         self.url(self.blob)
@@ -126,13 +166,30 @@ impl Server {
         self.dfs
     }
 
+    /// The certificate authority that was made for this server, in PEM, for clients to trust.
+    #[must_use]
+    pub fn authority_pem(&self) -> Option<&str> {
+        let authority = self.speaker.as_ref()?.authority()?;
+        Some(&authority.pem)
+    }
+
+    /// The file it stands in.
+    #[must_use]
+    pub fn authority_file(&self) -> Option<&Path> {
+        self.speaker.as_ref()?.authority()?.file.as_deref()
+    }
+
     fn url(&self, address: SocketAddr) -> String {
         let account = self
             .store
             .accounts()
             .first()
             .map_or(DEFAULT_ACCOUNT_NAME, |account| account.name.as_str());
-        format!("http://{address}/{account}")
+        let scheme = match self.speaker {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{address}/{account}")
     }
 
     /// Takes no more connections, lets requests under way end, and waits for it.
@@ -156,27 +213,33 @@ impl Drop for Server {
     }
 }
 
-async fn run(
+/// What every connection needs.
+#[derive(Clone)]
+struct Serving {
     store: Store,
+    speaker: Option<Speaker>,
+    gate: Arc<Gate>,
+}
+
+async fn run(
+    serving: Serving,
     blob: TcpListener,
     dfs: TcpListener,
-    takes_identities: bool,
     stopped: oneshot::Receiver<()>,
 ) {
     let connections = GracefulShutdown::new();
-    let port = |face| Port {
-        face,
-        takes_identities,
-    };
+    let (goes_on, ends) = watch::channel(());
     {
-        let mut blob = pin!(accept(store.clone(), blob, port(Face::Blob), &connections));
-        let mut dfs = pin!(accept(store, dfs, port(Face::Dfs), &connections));
+        let mut blob = pin!(accept(&serving, blob, Face::Blob, &connections, &ends));
+        let mut dfs = pin!(accept(&serving, dfs, Face::Dfs, &connections, &ends));
         tokio::select! {
             _ = stopped => {}
             () = &mut blob => {}
             () = &mut dfs => {}
         }
     }
+    // Whoever has not said anything yet is not waited for.
+    drop(goes_on);
     let timeout = tokio::time::sleep(Duration::from_secs(SHUTDOWN_TIMEOUT_S));
     tokio::select! {
         () = connections.shutdown() => {}
@@ -184,7 +247,13 @@ async fn run(
     }
 }
 
-async fn accept(store: Store, listener: TcpListener, port: Port, connections: &GracefulShutdown) {
+async fn accept(
+    serving: &Serving,
+    listener: TcpListener,
+    face: Face,
+    connections: &GracefulShutdown,
+    ends: &watch::Receiver<()>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the port cannot be used"),
@@ -195,13 +264,13 @@ async fn accept(store: Store, listener: TcpListener, port: Port, connections: &G
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "small answers may wait");
                 }
-                let connection = connect(&store, stream, client, port);
-                let watched = connections.watch(connection);
-                tokio::spawn(async move {
-                    if let Err(error) = watched.await {
-                        tracing::debug!(%error, "a connection ended early");
-                    }
-                });
+                let connection = Connection {
+                    client,
+                    face,
+                    watcher: connections.watcher(),
+                    ends: ends.clone(),
+                };
+                tokio::spawn(open(serving.clone(), stream, connection));
             }
             Err(error) => {
                 // Mostly too many open files: others must end first.
@@ -212,18 +281,58 @@ async fn accept(store: Store, listener: TcpListener, port: Port, connections: &G
     }
 }
 
-fn connect(
-    store: &Store,
-    stream: tokio::net::TcpStream,
+/// A connection that has come in.
+struct Connection {
     client: SocketAddr,
-    port: Port,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + 'static + use<>
+    face: Face,
+    watcher: Watcher,
+    /// Closed when the server ends.
+    ends: watch::Receiver<()>,
+}
+
+/// Finds out whether a connection speaks TLS, and answers what comes over it until it ends.
+async fn open(serving: Serving, stream: tokio::net::TcpStream, connection: Connection) {
+    let Connection {
+        client,
+        face,
+        watcher,
+        mut ends,
+    } = connection;
+    let opened = match &serving.speaker {
+        None => Ok(Opened::Plain(stream)),
+        Some(speaker) => tokio::select! {
+            opened = speaker.open(stream) => opened,
+            _ = ends.changed() => return,
+        },
+    };
+    let port = |is_https| Port {
+        face,
+        is_https,
+        gate: serving.gate.clone(),
+    };
+    match opened {
+        Ok(Opened::Plain(stream)) => {
+            answer(serving.store, stream, client, port(false), watcher).await;
+        }
+        Ok(Opened::Tls(stream)) => {
+            answer(serving.store, *stream, client, port(true), watcher).await;
+        }
+        // Mostly a client that does not trust the certificate.
+        Err(error) => tracing::debug!(%error, %client, "a connection was not opened"),
+    }
+}
+
+async fn answer<S>(store: Store, stream: S, client: SocketAddr, port: Port, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let store = store.clone();
     let service =
-        service_fn(move |request| serve::answer(store.clone(), request, client.ip(), port));
-    http1::Builder::new()
+        service_fn(move |request| serve::answer(store.clone(), request, client.ip(), port.clone()));
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HEADER_READ_TIMEOUT_S))
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
 }

@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     backup, bench, changes, demo, dump, environment, fs, ingest, link, retention, salvage, serve,
-    snapshot, status, table, trickle, verify,
+    snapshot, status, table, token, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -36,6 +36,7 @@ pub(crate) struct Cli {
     #[arg(
         long,
         global = true,
+        help_heading = "Everywhere",
         env = "LAKESTAGE_DATA",
         value_name = "FOLDER",
         default_value = "lakestage-data"
@@ -43,7 +44,7 @@ pub(crate) struct Cli {
     pub data: PathBuf,
 
     /// Write JSON for scripts instead of text for people; errors too
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Everywhere")]
     pub json: bool,
 
     #[command(subcommand)]
@@ -88,6 +89,8 @@ pub(crate) enum Command {
     Fs(fs::FsArgs),
     /// Measure on this machine
     Bench(bench::BenchArgs),
+    /// Issue a bearer token for an account of the emulator
+    Token(token::TokenArgs),
 }
 
 impl Cli {
@@ -95,7 +98,11 @@ impl Cli {
     pub(crate) fn can_be_forwarded(&self) -> bool {
         !matches!(
             self.command,
-            Command::Bench(_) | Command::Demo(_) | Command::Serve(_) | Command::Run(_)
+            Command::Bench(_)
+                | Command::Demo(_)
+                | Command::Serve(_)
+                | Command::Run(_)
+                | Command::Token(_)
         )
     }
 }

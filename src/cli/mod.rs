@@ -1,5 +1,6 @@
 //! The command line: what it takes, and where it is carried out.
 
+mod access;
 mod backup;
 mod bench;
 mod changes;
@@ -21,6 +22,7 @@ mod serve;
 mod snapshot;
 mod status;
 mod table;
+mod token;
 mod trickle;
 mod verify;
 

@@ -14,7 +14,7 @@ use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
     backup, bench, changes, control, demo, dump, environment, fs, ingest, link, output, retention,
-    salvage, serve, snapshot, status, table, trickle, verify,
+    salvage, serve, snapshot, status, table, token, trickle, verify,
 };
 
 const FAILED: u8 = 1;
@@ -100,6 +100,7 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Verify(args) => verify::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Fs(args) => fs::run(args, session),
+        Command::Token(args) => token::run(args, session),
         Command::Bench(_) | Command::Demo(_) | Command::Serve(_) | Command::Run(_) => {
             anyhow::bail!("a running server does not start another one")
         }

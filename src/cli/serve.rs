@@ -1,6 +1,8 @@
 //! `lakestage serve`
 
+use std::io::ErrorKind;
 use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -18,6 +20,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
+use super::access::{self, AccessArgs};
 use super::console::Console;
 use super::control::ControlServer;
 use super::output;
@@ -30,7 +33,8 @@ use super::output;
 #[command(after_help = "Examples:\n  \
 lakestage serve\n  \
 lakestage serve --memory --blob-port 0 --dfs-port 0\n  \
-lakestage serve --account contoso=c2VjcmV0 --bind 0.0.0.0\n\n\
+lakestage serve --account contoso=c2VjcmV0 --bind 0.0.0.0\n  \
+lakestage serve --self-signed --role 'alice=Storage Blob Data Contributor'\n\n\
 Ctrl-C ends it; what was acknowledged is on the disk. A crash of lakestage takes nothing that was acknowledged either; \
 --sync says what a power cut may take of what clients wrote. Commits and published snapshots are on the disk whatever \
 it says.")]
@@ -77,6 +81,13 @@ pub(crate) struct ServerArgs {
     /// Let signed requests say in x-lakestage-identity for whom they are, so that access control applies to them
     #[arg(long)]
     pub take_identities: bool,
+
+    /// Let the accounts' read-only copies, <account>-secondary, say that they are so far behind (Last-Sync-Time)
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    secondary_lag_s: u32,
+
+    #[command(flatten, next_help_heading = "Who may come in")]
+    access: AccessArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -102,6 +113,12 @@ impl From<Sync> for SyncMode {
 /// An account as text.
 #[derive(Debug, Clone)]
 pub(crate) struct AccountChoice(Account);
+
+impl AccountChoice {
+    pub(crate) fn account(&self) -> &Account {
+        &self.0
+    }
+}
 
 impl FromStr for AccountChoice {
     type Err = String;
@@ -136,6 +153,7 @@ impl ServerArgs {
 
     /// Refuses options about accounts that are not there.
     pub(crate) fn check(&self) -> Result<()> {
+        self.access.check()?;
         let accounts = self.all_accounts();
         for name in &self.flat {
             if !accounts.iter().any(|account| account.name == *name) {
@@ -155,34 +173,63 @@ impl ServerArgs {
         accounts
     }
 
-    /// Serves a lake of which nothing is kept.
-    fn start_in_memory(&self) -> Result<(Store, Server)> {
+    /// Serves a lake of which nothing is kept; a certificate that is made stands in `folder`.
+    fn start_in_memory(&self, folder: &Path) -> Result<(Store, Server)> {
         self.check()?;
         let store = Store::open(StoreOptions {
             accounts: self.all_accounts(),
             ..StoreOptions::default()
         })?;
-        let server = self.serve(store.clone())?;
+        let server = self.serve(store.clone(), folder)?;
         Ok((store, server))
     }
 
     pub(crate) fn start(&self, data: &DataFolder) -> Result<Server> {
-        self.serve(data.store()?)
+        self.serve(data.store()?, data.root())
     }
 
-    fn serve(&self, store: Store) -> Result<Server> {
+    fn serve(&self, store: Store, folder: &Path) -> Result<Server> {
         let options = ServerOptions {
             bind: self.bind,
             blob_port: self.blob_port,
             dfs_port: self.dfs_port,
             takes_identities: self.take_identities,
+            access: self.access.options()?,
+            secondary_lag_s: self.secondary_lag_s,
+            tls: self.access.tls(folder),
         };
-        Server::start(store, options).with_context(|| {
-            format!(
-                "the lake cannot be served on ports {} and {} of {}; choose others with --blob-port and --dfs-port",
-                self.blob_port, self.dfs_port, self.bind
-            )
+        Server::start(store, options).map_err(|error| {
+            let is_port = matches!(
+                error.kind(),
+                ErrorKind::AddrInUse | ErrorKind::AddrNotAvailable | ErrorKind::PermissionDenied
+            );
+            let what = match is_port {
+                true => format!(
+                    "the lake cannot be served on ports {} and {} of {}; choose others with --blob-port and --dfs-port",
+                    self.blob_port, self.dfs_port, self.bind
+                ),
+                false => "the lake cannot be served".to_owned(),
+            };
+            anyhow::Error::new(error).context(what)
         })
+    }
+
+    fn facts(&self, store: &Store, server: Option<&Server>) -> ServingFacts {
+        let accounts = store.accounts().iter().map(|a| a.name.clone());
+        let authority = server.and_then(Server::authority_file);
+        ServingFacts {
+            serving: true,
+            blob_endpoint: server.map(Server::blob_url),
+            dfs_endpoint: server.map(Server::dfs_url),
+            tenant: self.access.tenant.clone(),
+            certificate_authority: authority.map(Path::to_owned),
+            accounts: accounts.collect(),
+            environments: Vec::new(),
+            warnings: match server {
+                Some(_) => self.access.warnings(self.bind),
+                None => Vec::new(),
+            },
+        }
     }
 }
 
@@ -231,8 +278,13 @@ struct ServingFacts {
     serving: bool,
     blob_endpoint: Option<String>,
     dfs_endpoint: Option<String>,
+    /// The tenant of bearer tokens.
+    tenant: String,
+    /// The file that clients are told to trust.
+    certificate_authority: Option<PathBuf>,
     accounts: Vec<String>,
     environments: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Serving {
@@ -248,13 +300,9 @@ impl Serving {
         }
         let control = ControlServer::start(&data)?;
         let store = data.store()?;
-        let accounts = store.accounts().iter().map(|a| a.name.clone());
         let facts = ServingFacts {
-            serving: true,
-            blob_endpoint: server.as_ref().map(Server::blob_url),
-            dfs_endpoint: server.as_ref().map(Server::dfs_url),
-            accounts: accounts.collect(),
             environments,
+            ..args.server.facts(&store, server.as_ref())
         };
         Ok(Serving {
             control,
@@ -299,15 +347,9 @@ pub(crate) fn run(
 
 fn run_in_memory(args: &ServeArgs, console: &dyn Console, json: bool) -> Result<()> {
     let ending = Ending::watch()?;
-    let (store, server) = args.server.start_in_memory()?;
-    let accounts = store.accounts().iter().map(|a| a.name.clone());
-    let facts = ServingFacts {
-        serving: true,
-        blob_endpoint: Some(server.blob_url()),
-        dfs_endpoint: Some(server.dfs_url()),
-        accounts: accounts.collect(),
-        environments: Vec::new(),
-    };
+    let folder = tempfile::tempdir().context("a folder for the certificate")?;
+    let (store, server) = args.server.start_in_memory(folder.path())?;
+    let facts = args.server.facts(&store, Some(&server));
     output::print(console, json, &facts, serving_text)?;
     ending.wait();
     server.shutdown();
@@ -323,8 +365,15 @@ fn serving_text(serving: &ServingFacts) -> String {
     if let (Some(blob), Some(dfs)) = (&serving.blob_endpoint, &serving.dfs_endpoint) {
         text = format!("Blob         {blob}\nDFS          {dfs}\n");
     }
-    text + &format!(
-        "accounts     {}\nenvironments {environments}\nCtrl-C ends it.",
+    if let Some(authority) = &serving.certificate_authority {
+        text += &access::how_to_trust(authority);
+    }
+    text += &format!(
+        "accounts     {}\nenvironments {environments}\n",
         serving.accounts.join(", "),
-    )
+    );
+    for warning in &serving.warnings {
+        text += &format!("WARNING      {warning}\n");
+    }
+    text + "Ctrl-C ends it."
 }

@@ -114,6 +114,7 @@ fn every_command_has_help_with_an_example_or_options() {
         vec!["fs", "mv"],
         vec!["fs", "stat"],
         vec!["fs", "mkdir"],
+        vec!["token"],
     ] {
         let arguments = [&command[..], &["--help"]].concat();
         let (code, out, _) = told(folder.path(), &arguments, "");

@@ -1,6 +1,9 @@
 //! The command: environments, links, snapshots and servers as they are worked with from day to day.
 
 use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
 
 use crate::command::{add_table, csv_rows, data, json, told};
 use crate::support::{Run, Server, output, run};
@@ -217,6 +220,78 @@ fn an_option_about_an_account_that_is_not_there_is_refused() {
     let (code, _, error) = told(data.path(), &["serve", "--memory", "--flat", "nobody"], "");
     assert_eq!(code, 1);
     assert!(error.contains("nobody"), "{error}");
+}
+
+#[test]
+fn options_about_access_that_make_no_sense_are_refused() {
+    let data = tempfile::tempdir().unwrap();
+    let code = |options: &[&str]| {
+        let arguments = [&["serve", "--memory"], options].concat();
+        let (code, _, error) = told(data.path(), &arguments, "");
+        (code, error)
+    };
+    let (failed, error) = code(&["--https-only"]);
+    assert!(failed == 1 && error.contains("--self-signed"), "{error}");
+    let (failed, error) = code(&["--roles", "none.json"]);
+    assert!(failed == 1 && error.contains("none.json"), "{error}");
+    for wrong in [
+        ["--role", "alice=King"],
+        ["--allow-ip", "10.0.0.0/99"],
+        ["--tls-cert", "only.pem"],
+        ["--tls-name", "lake.example"],
+        ["--oauth", "maybe"],
+    ] {
+        assert_eq!(code(&wrong).0, 2, "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_made_certificate_stays_with_the_data_folder_and_dangers_are_told() {
+    let data = tempfile::tempdir().unwrap();
+    let serving = |options: &[&str]| Server::start_with(data.path(), options).serving.clone();
+    let plain = serving(&[]);
+    assert_eq!(plain["certificateAuthority"], Value::Null);
+    assert_eq!(plain["warnings"].as_array().unwrap().len(), 0);
+    let secure = serving(&["--self-signed", "--oauth", "accept", "--bind", "0.0.0.0"]);
+    assert!(
+        secure["blobEndpoint"]
+            .as_str()
+            .unwrap()
+            .starts_with("https://")
+    );
+    let authority = data.path().join("tls/ca.pem");
+    assert_eq!(secure["certificateAuthority"], authority.to_str().unwrap());
+    let pem = std::fs::read(&authority).unwrap();
+    let warnings = secure["warnings"].to_string();
+    assert!(
+        warnings.contains("a key that everybody knows"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("not verified"), "{warnings}");
+    serving(&["--self-signed"]);
+    assert_eq!(std::fs::read(&authority).unwrap(), pem);
+    // A lake in memory leaves nothing in the folder.
+    let elsewhere = serving(&["--memory", "--self-signed"])["certificateAuthority"].clone();
+    assert!(!Path::new(elsewhere.as_str().unwrap()).starts_with(data.path()));
+}
+
+#[test]
+fn a_token_is_issued_without_a_server() {
+    let data = tempfile::tempdir().unwrap();
+    let issued = json(
+        data.path(),
+        &["token", "--oid", "alice", "--group", "staff"],
+    );
+    assert_eq!(issued["oid"], "alice");
+    assert_eq!(issued["token"].as_str().unwrap().split('.').count(), 3);
+    let lines = run(
+        data.path(),
+        &["token", "--oid", "alice", "--valid-minutes", "5"],
+    );
+    assert_eq!(
+        String::from_utf8(lines).unwrap().trim().split('.').count(),
+        3
+    );
 }
 
 #[test]

@@ -88,6 +88,7 @@ pub(crate) fn guard(request: &Request) -> Result<Guard> {
         conditions: conditions(request, "")?,
         lease_id: request.header("x-ms-lease-id")?.map(str::to_owned),
         principal: request.principal.clone(),
+        creates_only: request.creates_only,
     })
 }
 

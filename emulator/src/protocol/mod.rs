@@ -14,6 +14,7 @@ mod read;
 pub(crate) mod reply;
 pub(crate) mod request;
 mod route;
+mod secondary;
 pub(crate) mod structured;
 
 use http::Method;
@@ -28,20 +29,41 @@ use self::request::{Face, Request};
 /// Carries out a request whose signature is good.
 pub(crate) fn carry_out(store: &Store, request: &Request, body: &mut RequestBody) -> Result<Reply> {
     refuse_unsupported(request)?;
-    refuse_writes_on_secondary(request)?;
+    secondary::check(request)?;
     let mut call = common::Call {
         store,
         request,
         body,
     };
-    match request.face {
+    let reply = match request.face {
         Face::Dfs => dfs::dispatch(&mut call),
         Face::Blob => blob::dispatch(&mut call),
+    }?;
+    Ok(as_signed(request, reply))
+}
+
+/// Headers of the answer to a read that a shared access signature sets.
+fn as_signed(request: &Request, mut reply: Reply) -> Reply {
+    let reads = [Method::GET, Method::HEAD].contains(&request.method);
+    let is_plain = !request.path.is_empty() && !request.query.has("comp");
+    if reads && is_plain && matches!(request.authority, auth::Authority::Signature(_)) {
+        for (parameter, header) in [
+            ("rscc", "cache-control"),
+            ("rscd", "content-disposition"),
+            ("rsce", "content-encoding"),
+            ("rscl", "content-language"),
+            ("rsct", "content-type"),
+        ] {
+            if let Some(value) = request.query.get(parameter) {
+                reply.set(header, value);
+            }
+        }
     }
+    reply
 }
 
 /// Headers that ask for what the emulator does not do; to pass over them would be to promise it.
-const UNSUPPORTED_HEADERS: [&str; 8] = [
+const UNSUPPORTED_HEADERS: [&str; 7] = [
     "x-ms-encryption-key",
     "x-ms-encryption-key-sha256",
     "x-ms-source-encryption-key",
@@ -49,21 +71,7 @@ const UNSUPPORTED_HEADERS: [&str; 8] = [
     "x-ms-immutability-policy-until-date",
     "x-ms-immutability-policy-mode",
     "x-ms-legal-hold",
-    "x-ms-copy-source-authorization",
 ];
-
-/// An account's copy in the other region is only read.
-fn refuse_writes_on_secondary(request: &Request) -> Result<()> {
-    let reads = [Method::GET, Method::HEAD].contains(&request.method)
-        || (request.method == Method::POST && request.query.is("comp", "query"));
-    match request.is_secondary && !reads {
-        true => Err(StoreError::with_message(
-            ErrorCode::InsufficientAccountPermissions,
-            "Write operations are not allowed.",
-        )),
-        false => Ok(()),
-    }
-}
 
 fn refuse_unsupported(request: &Request) -> Result<()> {
     let asked = UNSUPPORTED_HEADERS

@@ -2,6 +2,13 @@
 
 use percent_encoding::percent_decode_str;
 
+/// The parameters of shared access signatures.
+const SIGNATURE: [&str; 30] = [
+    "rscc", "rscd", "rsce", "rscl", "rsct", "saoid", "scid", "sdd", "sduoid", "se", "ses", "si",
+    "sig", "sip", "skdutid", "ske", "skoid", "sks", "skt", "sktid", "skv", "sp", "spr", "sr",
+    "srt", "ss", "st", "suoid", "sv", "srh",
+];
+
 /// Parameters in their order; names in lower case, values decoded. A plus is a space, as in forms.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Query {
@@ -54,6 +61,20 @@ impl Query {
     pub(crate) fn readings(&self) -> impl Iterator<Item = &[(String, String)]> {
         let literal = Some(&self.literal[..]).filter(|literal| !literal.is_empty());
         [&self.parameters[..]].into_iter().chain(literal)
+    }
+
+    /// Only what belongs to a shared access signature.
+    pub(crate) fn signature(&self) -> Self {
+        let own = |(name, _): &&(String, String)| SIGNATURE.contains(&name.as_str());
+        Self {
+            parameters: self.parameters.iter().filter(own).cloned().collect(),
+            literal: Vec::new(),
+        }
+    }
+
+    /// Takes over another query's shared access signature.
+    pub(crate) fn take_signature(&mut self, other: &Self) {
+        self.parameters.extend(other.signature().parameters);
     }
 
     /// As [`Query::get`], with a plus taken for itself: for base64, whose alphabet has it and no space.

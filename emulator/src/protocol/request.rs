@@ -1,9 +1,12 @@
 //! What a request is about.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode_str;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::auth::{Authority, Gate};
 use crate::protocol::query::Query;
 use crate::protocol::route;
 use crate::store::authorize::Principal;
@@ -51,8 +54,18 @@ pub(crate) struct Request {
     pub is_secondary: bool,
     /// Who is asking, for access control.
     pub principal: Principal,
+    /// What gives them the right.
+    pub authority: Authority,
+    /// Whether what it creates may not replace anything.
+    pub creates_only: bool,
+    /// Whether it stands for the source of a move.
+    pub moves_source: bool,
     /// From where.
     pub client_ip: std::net::IpAddr,
+    /// Whether it came over TLS.
+    pub is_https: bool,
+    /// What it has to pass.
+    pub gate: Arc<Gate>,
 }
 
 /// What does not depend on the accounts there are.
@@ -64,6 +77,8 @@ pub(crate) struct Arrival {
     /// What the port it came in on is for.
     pub port_face: Face,
     pub client_ip: std::net::IpAddr,
+    pub is_https: bool,
+    pub gate: Arc<Gate>,
 }
 
 impl Request {
@@ -76,13 +91,15 @@ impl Request {
             headers,
             port_face,
             client_ip,
+            is_https,
+            gate,
         } = arrival;
         let query = Query::parse(&raw_query);
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let method = text("x-http-method-override")
             .and_then(|verb| Method::from_bytes(verb.as_bytes()).ok())
             .unwrap_or_else(|| sent_method.clone());
-        let place = route::place(&raw_path, &headers, &query, is_account);
+        let place = route::place(&raw_path, &headers, is_https, is_account);
         let face = route::face(&method, &headers, &query, port_face);
         let version = text("x-ms-version")
             .or_else(|| query.get("sv"))
@@ -106,7 +123,12 @@ impl Request {
             is_flat: false,
             is_secondary: place.is_secondary,
             principal: Principal::Superuser,
+            authority: Authority::default(),
+            creates_only: false,
+            moves_source: false,
             client_ip,
+            is_https,
+            gate,
         }
     }
 

@@ -26,29 +26,30 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> &'h str {
 pub(super) fn place(
     raw_path: &str,
     headers: &HeaderMap,
-    _query: &Query,
+    is_https: bool,
     is_account: impl Fn(&str) -> bool,
 ) -> Place {
+    let scheme = if is_https { "https" } else { "http" };
     let host = text(headers, header::HOST.as_str());
     let rest = raw_path.trim_start_matches('/');
     if let Some((account, _)) = host
         .split_once('.')
         .filter(|(first, _)| is_account(primary(first)))
     {
-        return within(account, rest, format!("http://{host}"));
+        return within(account, rest, format!("{scheme}://{host}"));
     }
     let (first, after) = rest.split_once('/').unwrap_or((rest, ""));
     if is_account(primary(first)) {
-        let endpoint = format!("http://{host}/{first}");
+        let endpoint = format!("{scheme}://{host}/{first}");
         return within(first, after, endpoint);
     }
     // Some clients drop the account from the target of a rename, and still sign for it.
     match account_beside_path(headers).filter(|account| is_account(account)) {
         Some(account) => {
-            let endpoint = format!("http://{host}/{account}");
+            let endpoint = format!("{scheme}://{host}/{account}");
             within(&account, rest, endpoint)
         }
-        None => within(&decode(first), after, format!("http://{host}")),
+        None => within(&decode(first), after, format!("{scheme}://{host}")),
     }
 }
 
@@ -154,11 +155,10 @@ mod tests {
 
     #[test]
     fn the_account_stands_in_the_path_or_in_the_host() {
-        let query = Query::default();
         let path = place(
             "/devstoreaccount1/fs/a%20b/c",
             &headers(&[("host", "127.0.0.1:1")]),
-            &query,
+            false,
             known,
         );
         assert_eq!(
@@ -166,7 +166,7 @@ mod tests {
             ("devstoreaccount1", "fs", "a b/c")
         );
         let host = headers(&[("host", "devstoreaccount1.dfs.localhost:1")]);
-        let place = place("/fs/a", &host, &query, known);
+        let place = place("/fs/a", &host, true, known);
         assert_eq!(
             (&*place.account, &*place.filesystem, &*place.path),
             ("devstoreaccount1", "fs", "a")
@@ -179,7 +179,7 @@ mod tests {
             ("host", "h"),
             ("x-ms-rename-source", "/devstoreaccount1/fs/old"),
         ]);
-        let place = place("/fs/new", &source, &Query::default(), known);
+        let place = place("/fs/new", &source, false, known);
         assert_eq!(
             (&*place.account, &*place.filesystem, &*place.path),
             ("devstoreaccount1", "fs", "new")

@@ -27,6 +27,15 @@ pub enum Principal {
     /// Who holds the account's key: everything is allowed.
     #[default]
     Superuser,
+    /// Somebody whom a role lets do what is asked. What they create is theirs.
+    Role {
+        /// Object id.
+        id: String,
+        /// Object ids of the groups.
+        groups: Vec<String>,
+        /// Whether the role is one to which access control never applies.
+        is_superuser: bool,
+    },
     /// Somebody to whom access control applies.
     User {
         /// Object id.
@@ -37,32 +46,64 @@ pub enum Principal {
 }
 
 impl Principal {
-    /// Whether it is the superuser.
+    /// Whether it may change owners and everybody's permissions.
     #[must_use]
     pub fn is_superuser(&self) -> bool {
-        *self == Self::Superuser
+        matches!(
+            self,
+            Self::Superuser
+                | Self::Role {
+                    is_superuser: true,
+                    ..
+                }
+        )
+    }
+
+    /// Whether what it asks for is allowed whatever access control says.
+    #[must_use]
+    pub fn is_unrestricted(&self) -> bool {
+        !matches!(self, Self::User { .. })
+    }
+
+    /// Object id; the account itself has none.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        match self {
+            Self::Superuser => None,
+            Self::Role { id, .. } | Self::User { id, .. } => Some(id),
+        }
     }
 
     fn owns(&self, access: &AccessControl) -> bool {
-        match self {
-            Self::Superuser => true,
-            Self::User { id, .. } => access.owner.eq_ignore_ascii_case(id),
-        }
+        self.is_superuser()
+            || self
+                .id()
+                .is_some_and(|id| access.owner.eq_ignore_ascii_case(id))
     }
 
     fn is_in(&self, group: &str) -> bool {
         match self {
             Self::Superuser => true,
-            Self::User { groups, .. } => groups.iter().any(|held| held.eq_ignore_ascii_case(group)),
+            Self::Role { groups, .. } | Self::User { groups, .. } => {
+                groups.iter().any(|held| held.eq_ignore_ascii_case(group))
+            }
         }
     }
 
-    /// Refuses what only the superuser may do.
+    /// Refuses what only a superuser may do.
     ///
     /// # Errors
     /// `AuthorizationPermissionMismatch`.
     pub fn must_be_superuser(&self) -> Result<()> {
         allowed(self.is_superuser())
+    }
+
+    /// Refuses what access control lists do not speak of.
+    ///
+    /// # Errors
+    /// `AuthorizationPermissionMismatch`.
+    pub fn must_be_unrestricted(&self) -> Result<()> {
+        allowed(self.is_unrestricted())
     }
 
     /// Whether `access` grants everything in `wanted`.
@@ -147,7 +188,7 @@ impl Core {
         root: u64,
         segments: &[String],
     ) -> Result<Option<Inode>> {
-        if principal.is_superuser() {
+        if principal.is_unrestricted() {
             return Ok(None);
         }
         let mut directory = self.node(view, root)?.inode;
@@ -213,7 +254,7 @@ impl Core {
         principal: &Principal,
         directory: &Inode,
     ) -> Result<()> {
-        if principal.is_superuser() {
+        if principal.is_unrestricted() {
             return Ok(());
         }
         let mut left = vec![directory.clone()];

@@ -297,7 +297,8 @@ impl Store {
         Ok(blocks)
     }
 
-    /// Makes `path` a file with the content of another one of the account; no bytes are copied.
+    /// Makes `path` a file with the content of another one of the account, which is read for whoever stands beside it;
+    /// no bytes are copied.
     ///
     /// # Errors
     /// `CannotVerifyCopySource` when the source is not there, `SourceConditionNotMet`, and what creating answers.
@@ -308,7 +309,7 @@ impl Store {
     pub fn copy(
         &self,
         account: &str,
-        source: (&str, &StorePath),
+        source: (&str, &StorePath, &Principal),
         source_conditions: &Conditions,
         filesystem: &str,
         path: &StorePath,
@@ -321,7 +322,7 @@ impl Store {
         let node = core
             .find(&txn, from.root, source.1)?
             .ok_or(ErrorCode::CannotVerifyCopySource)?;
-        let principal = &request.guard.principal;
+        let principal = source.2;
         let parents = source.1.split().map_or(&[][..], |(parents, _)| parents);
         core.check_way(&txn, principal, from.root, parents)?;
         core.check_access(principal, &node.inode, READ)?;

@@ -126,8 +126,8 @@ impl Core {
         directory: u64,
         principal: &Principal,
     ) -> Result<()> {
-        if let Principal::User { id, .. } = principal {
-            access.owner.clone_from(id);
+        if let Some(id) = principal.id() {
+            id.clone_into(&mut access.owner);
             access.group = self.node(view, directory)?.inode.access.group;
         }
         Ok(())
@@ -180,6 +180,9 @@ impl Core {
         let principal = &request.guard.principal;
         match &existing {
             None => self.check_may_add(txn, principal, filesystem.root, parents)?,
+            Some(_) if request.guard.creates_only => {
+                return Err(ErrorCode::UnauthorizedBlobOverwrite.into());
+            }
             Some(node) => {
                 self.check_change(txn, principal, filesystem.root, path, &node.inode)?;
                 if request.acl.is_some() || request.permissions.is_some() {
@@ -292,8 +295,8 @@ impl Core {
         }
         match existing {
             None => self.give(txn, &mut access, parent, &request.guard.principal)?,
-            // What is replaced keeps its owner unless the superuser replaces it.
-            Some(existing) if !request.guard.principal.is_superuser() => {
+            // What is replaced keeps its owner unless the account itself replaces it.
+            Some(existing) if request.guard.principal != Principal::Superuser => {
                 access.owner.clone_from(&existing.inode.access.owner);
                 access.group.clone_from(&existing.inode.access.group);
             }

@@ -254,6 +254,8 @@ impl Store {
         let core = self.core();
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
+        let (parents, name) = path.split().ok_or(ErrorCode::PathNotFound)?;
+        core.check_may_add(&txn, principal, record.root, parents)?;
         let text = path.to_string();
         let now = core.now_unix_ns();
         let deleted = core.deleted_paths(&key::deleted_in(record.id))?;
@@ -263,8 +265,6 @@ impl Store {
                 && deletion.is_none_or(|wanted| wanted == number_at_end(key))
         });
         let (key, deleted) = chosen.ok_or(ErrorCode::PathNotFound)?;
-        let (parents, name) = path.split().ok_or(ErrorCode::PathNotFound)?;
-        core.check_may_add(&txn, principal, record.root, parents)?;
         if core.find(&txn, record.root, path)?.is_some() {
             return Err(ErrorCode::PathAlreadyExists.into());
         }

@@ -87,6 +87,7 @@ impl Store {
         name: &str,
         properties: Properties,
         public_access: Option<String>,
+        owner: Option<&str>,
         force: bool,
     ) -> Result<Filesystem> {
         check_filesystem_name(name)?;
@@ -97,7 +98,11 @@ impl Store {
             Err(error) if error.is(ErrorCode::FilesystemNotFound) => {}
             Err(error) => return Err(error),
         }
-        let root = core.new_root();
+        let mut root = core.new_root();
+        if let Some(owner) = owner {
+            owner.clone_into(&mut root.access.owner);
+            owner.clone_into(&mut root.access.group);
+        }
         txn.put_inode(None, &root, empty_content())?;
         let record = Filesystem {
             id: core.extents.allocate_id(),

@@ -156,7 +156,7 @@ impl Store {
             }
             _ => return Err(ErrorCode::PathNotFound.into()),
         };
-        if !principal.is_superuser() {
+        if !principal.is_unrestricted() {
             let inode = core.node(&view, directory)?.inode;
             core.check_access(principal, &inode, READ | EXECUTE)?;
         }

@@ -30,6 +30,8 @@ pub struct Guard {
     pub lease_id: Option<String>,
     /// Who asks.
     pub principal: Principal,
+    /// Whether they may create and not replace.
+    pub creates_only: bool,
 }
 
 impl Guard {

@@ -118,7 +118,7 @@ fn a_shared_access_signature_opens_what_it_permits_until_it_expires() {
     let target = format!("/devstoreaccount1/raw/f?recursive=true&{read}");
     lake.send(Port::Dfs, "DELETE", &target, &version, b"")
         .expect_error(403, "AuthorizationPermissionMismatch");
-    // The emulator speaks no TLS, so what asks for it is refused rather than served.
+    // This one speaks no TLS.
     let expiry = "2999-01-01T00:00:00Z";
     let text = format!("devstoreaccount1\nr\nb\nsco\n\n{expiry}\n\nhttps\n2023-11-03\n\n");
     let signature = sign(&text)

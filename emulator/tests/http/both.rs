@@ -1,8 +1,22 @@
 //! What both protocols have in common.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use lakestage_emulator::clock::Clock;
+use lakestage_emulator::{ServerOptions, Store, StoreOptions};
 
 use crate::client::{Lake, Port};
+
+/// It is eight o'clock.
+#[derive(Debug)]
+struct TestClock;
+
+impl Clock for TestClock {
+    fn now_unix_ns(&self) -> i64 {
+        1_800_000_000_000_000_000
+    }
+}
 
 #[test]
 fn each_port_takes_both_protocols() {
@@ -184,6 +198,38 @@ fn a_ranges_checksum_is_worked_out_when_it_is_asked_for() {
         b"",
     )
     .expect_error(400, "InvalidHeaderValue");
+}
+
+#[test]
+fn a_secondary_says_how_far_it_is_behind() {
+    let options = StoreOptions {
+        clock: Arc::new(TestClock),
+        ..StoreOptions::default()
+    };
+    let server = ServerOptions {
+        secondary_lag_s: 60,
+        ..ServerOptions::default()
+    };
+    let lake = Lake::with_options(Store::open(options).unwrap(), server);
+    let ask = |method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]| {
+        let headers = [&[("x-ms-date", "Fri, 15 Jan 2027 08:00:00 GMT")], headers].concat();
+        lake.signed(Port::Blob, method, target, &headers, body)
+    };
+    let stats = ask("GET", "-secondary/?restype=service&comp=stats", &[], b"").expect(200);
+    assert_eq!(
+        stats.element("LastSyncTime"),
+        "Fri, 15 Jan 2027 07:59:00 GMT"
+    );
+    // Later changes show all the same, as they may.
+    ask("PUT", "/raw?restype=container", &[], b"").expect(201);
+    ask(
+        "PUT",
+        "/raw/new",
+        &[("x-ms-blob-type", "BlockBlob")],
+        b"text",
+    )
+    .expect(201);
+    ask("GET", "-secondary/raw/new", &[], b"").expect(200);
 }
 
 #[test]

@@ -12,11 +12,15 @@ use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use lakestage_emulator::{
-    DEFAULT_ACCOUNT_KEY, DEFAULT_ACCOUNT_NAME, Server, ServerOptions, Store, StoreOptions,
+    AccessOptions, Account, DEFAULT_ACCOUNT_KEY, DEFAULT_ACCOUNT_NAME, Server, ServerOptions,
+    Store, StoreOptions, TENANT_DEFAULT, Tls, Token, bearer_token,
 };
 use sha2::Sha256;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
+
+use crate::secure;
 
 /// Which port a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,8 @@ impl Answer {
 pub struct Lake {
     server: Server,
     runtime: Runtime,
+    /// Whether [`Lake::send`] speaks TLS.
+    is_secure: bool,
 }
 
 impl Lake {
@@ -121,7 +127,73 @@ impl Lake {
         lake
     }
 
-    fn with_options(store: Store, options: ServerOptions) -> Self {
+    /// A lake with the filesystem `raw` that speaks TLS, to which requests are sent over it.
+    pub fn secure(access: AccessOptions) -> Self {
+        let lake = Self::secure_over(Store::open(StoreOptions::default()).unwrap(), access);
+        lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
+            .expect(201);
+        lake
+    }
+
+    /// The same over a store, without a filesystem.
+    pub fn secure_over(store: Store, access: AccessOptions) -> Self {
+        let made = Tls::SelfSigned {
+            folder: None,
+            names: Vec::new(),
+        };
+        let options = ServerOptions {
+            tls: Some(made),
+            access,
+            ..ServerOptions::default()
+        };
+        Lake {
+            is_secure: true,
+            ..Self::with_options(store, options)
+        }
+    }
+
+    /// The certificate authority of a lake that speaks TLS.
+    pub fn authority_pem(&self) -> &str {
+        self.server.authority_pem().unwrap()
+    }
+
+    /// Sends requests plainly from now on.
+    pub fn plain(self) -> Self {
+        Lake {
+            is_secure: false,
+            ..self
+        }
+    }
+
+    /// Sends requests over TLS from now on.
+    pub fn over_tls(self) -> Self {
+        Lake {
+            is_secure: true,
+            ..self
+        }
+    }
+
+    /// Carries out what somebody asks of a server.
+    pub fn run<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    /// Somebody with a token.
+    pub fn bearer(&self, oid: &str, groups: &[&str]) -> Bearer<'_> {
+        let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+        let now = jiff::Timestamp::now().as_second();
+        let token = Token {
+            oid,
+            groups: &groups,
+            tenant: TENANT_DEFAULT,
+            issued_unix_s: now,
+            lifetime_s: 600,
+        };
+        let token = bearer_token(&Account::well_known(), &token).unwrap();
+        Bearer { lake: self, token }
+    }
+
+    pub fn with_options(store: Store, options: ServerOptions) -> Self {
         let options = ServerOptions {
             blob_port: 0,
             dfs_port: 0,
@@ -134,6 +206,7 @@ impl Lake {
         Lake {
             server: Server::start(store, options).unwrap(),
             runtime,
+            is_secure: false,
         }
     }
 
@@ -251,21 +324,76 @@ impl Lake {
             .unwrap();
         self.runtime.block_on(async {
             let stream = TcpStream::connect(address).await.unwrap();
-            let (mut sender, connection) =
-                hyper::client::conn::http1::handshake(TokioIo::new(stream))
-                    .await
-                    .unwrap();
-            let connection = tokio::spawn(connection);
-            let answer = sender.send_request(request).await.unwrap();
-            let (head, body) = answer.into_parts();
-            let body = body.collect().await.unwrap().to_bytes();
-            connection.abort();
-            Answer {
-                status: head.status.as_u16(),
-                headers: head.headers,
-                body,
+            match self.is_secure {
+                false => exchange(stream, request).await,
+                true => {
+                    let connector = secure::connector(Some(self.authority_pem()));
+                    let name = address.ip().into();
+                    exchange(connector.connect(name, stream).await.unwrap(), request).await
+                }
             }
         })
+    }
+}
+
+/// Sends a request over a connection, and reads its answer.
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Answer
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await.unwrap();
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    connection.abort();
+    Answer {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body,
+    }
+}
+
+/// Somebody who sends a token with each request.
+pub struct Bearer<'l> {
+    pub lake: &'l Lake,
+    pub token: String,
+}
+
+impl Bearer<'_> {
+    pub fn ask(
+        &self,
+        port: Port,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let authorization = format!("Bearer {}", self.token);
+        let own = [
+            ("authorization", authorization.as_str()),
+            ("x-ms-version", "2023-11-03"),
+        ];
+        let mut all: BTreeMap<String, String> = own
+            .iter()
+            .chain(headers)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        if !body.is_empty() || method == "PUT" {
+            all.insert("content-length".into(), body.len().to_string());
+        }
+        let target = format!("/{DEFAULT_ACCOUNT_NAME}{target}");
+        self.lake.send(port, method, &target, &all, body)
+    }
+
+    pub fn dfs(&self, method: &str, target: &str) -> Answer {
+        self.ask(Port::Dfs, method, target, &[], b"")
+    }
+
+    pub fn blob(&self, method: &str, target: &str) -> Answer {
+        self.ask(Port::Blob, method, target, &[], b"")
     }
 }
 
@@ -316,8 +444,11 @@ fn text_to_sign(method: &str, target: &str, headers: &BTreeMap<String, String>) 
 }
 
 pub fn sign(text: &str) -> String {
-    let key = BASE64.decode(DEFAULT_ACCOUNT_KEY).unwrap();
-    let mut mac = Hmac::<Sha256>::new_from_slice(&key).unwrap();
+    sign_with(&BASE64.decode(DEFAULT_ACCOUNT_KEY).unwrap(), text)
+}
+
+pub fn sign_with(key: &[u8], text: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     mac.update(text.as_bytes());
     BASE64.encode(mac.finalize().into_bytes())
 }

@@ -2,17 +2,25 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod anonymous;
 mod authorize;
+mod bearer;
 mod blob;
 mod both;
 mod client;
+mod delegation;
 mod deleted;
 mod dfs;
 mod flat;
+mod hostile;
 mod listing;
 mod model;
 mod pages;
 mod reference;
+mod roles;
+mod secure;
+mod signatures;
+mod signing;
 mod sources;
 mod structured;
 mod wire;

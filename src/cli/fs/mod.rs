@@ -28,7 +28,7 @@ pub(crate) struct FsArgs {
     command: FsCommand,
 
     /// The storage account
-    #[arg(long, global = true, default_value = DEFAULT_ACCOUNT_NAME)]
+    #[arg(long, global = true, help_heading = "Everywhere", default_value = DEFAULT_ACCOUNT_NAME)]
     account: String,
 }
 

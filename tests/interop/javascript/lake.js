@@ -1,12 +1,7 @@
 // Starts the emulator for one test file, and knows how the client shows its refusals.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { after, test } from "node:test";
+import { test } from "node:test";
 
 import {
   AccountSASPermissions,
@@ -17,38 +12,14 @@ import {
   generateAccountSASQueryParameters,
 } from "@azure/storage-file-datalake";
 
+import { serve } from "./server.js";
+
 // The account that every client of an emulator knows; it is published and opens nothing else.
 export const ACCOUNT = "devstoreaccount1";
 export const KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 
-const program = process.env.LAKESTAGE_BIN;
-assert.ok(program, "set LAKESTAGE_BIN to the lakestage command that is to be tested");
-
-const folder = mkdtempSync(join(tmpdir(), "lakestage-javascript-"));
-const server = spawn(
-  program,
-  ["--json", "--data", join(folder, "data"), "serve", "--sync", "off", "--soft-delete-days", "7", "--blob-port", "0", "--dfs-port", "0"],
-  { stdio: ["ignore", "pipe", "inherit"] },
-);
-
-// A file that cannot even be loaded must not leave the server behind.
-process.once("exit", () => server.kill("SIGKILL"));
-
 /** What the server says once it serves. */
-export const serving = await new Promise((resolve, reject) => {
-  createInterface({ input: server.stdout }).on("line", (line) => {
-    const event = JSON.parse(line);
-    if (event.serving) resolve(event);
-  });
-  server.once("exit", (code) => reject(new Error(`the server ended with ${code} before it served`)));
-});
-
-after(async () => {
-  const ended = new Promise((resolve) => server.once("exit", resolve));
-  server.kill("SIGTERM");
-  assert.equal(await ended, 0, "the server ends well, whatever the tests did to it");
-  rmSync(folder, { recursive: true });
-});
+export const serving = await serve("--sync", "off", "--soft-delete-days", "7");
 
 export const credential = new StorageSharedKeyCredential(ACCOUNT, KEY);
 

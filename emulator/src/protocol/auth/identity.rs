@@ -1,55 +1,44 @@
-//! For whom a request is: the development stand-in for bearer tokens.
+//! For whom a signed request is: the development stand-in for bearer tokens.
 //!
-//! `x-lakestage-identity: <object id>[;<group's object id>[,…]]` beside a valid signature. Access control applies to
-//! whoever it names; what the account itself does, such as creating filesystems, is not theirs to do.
-
-use http::Method;
+//! `x-lakestage-identity: <object id>[;<group's object id>[,…]]` beside a valid signature. Roles and access control
+//! apply to whoever it names, as to the bearer of a token.
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::auth::Identity;
 use crate::protocol::request::Request;
-use crate::store::authorize::Principal;
 
 const HEADER: &str = "x-lakestage-identity";
 
-/// Reads who a request is for.
-pub(crate) fn principal(request: &Request, is_taken: bool) -> Result<Principal> {
+/// Reads who a request is for, if it says so.
+pub(super) fn named(request: &Request) -> Result<Option<Identity>> {
     let Some(identity) = request.header(HEADER)? else {
-        return Ok(Principal::Superuser);
+        return Ok(None);
     };
-    if !is_taken {
-        return Err(StoreError::with_message(
-            ErrorCode::UnsupportedHeader,
-            format!("The server was not started to take {HEADER}."),
-        )
-        .element("HeaderName", HEADER));
+    if !request.gate.takes_identities {
+        return Err(refused("The server was not started to take identities."));
     }
     let (id, groups) = identity.split_once(';').unwrap_or((identity, ""));
-    let fits = |id: &str| !id.is_empty() && !id.contains([',', ';', ':', ' ']);
     let groups: Vec<String> = groups
         .split(',')
         .filter(|group| !group.is_empty())
         .map(str::to_owned)
         .collect();
-    if !fits(id) || !groups.iter().all(|group| fits(group)) {
+    if !is_id(id) || !groups.iter().all(|group| is_id(group)) {
         return Err(StoreError::invalid_header(HEADER, identity));
     }
-    check_scope(request)?;
-    Ok(Principal::User {
+    Ok(Some(Identity {
         id: id.to_owned(),
+        tenant: request.gate.options.tenant.clone(),
         groups,
-    })
+    }))
 }
 
-/// Access control lists are about paths; accounts and filesystems go by roles, and somebody without one has none.
-fn check_scope(request: &Request) -> Result<()> {
-    let query = &request.query;
-    let lists = request.method == Method::GET
-        && (query.is("resource", "filesystem") || query.is("comp", "list"));
-    let is_path = !request.path.is_empty()
-        || query.has("action")
-        || (!request.filesystem.is_empty() && lists);
-    match is_path {
-        true => Ok(()),
-        false => Err(ErrorCode::AuthorizationPermissionMismatch.into()),
-    }
+/// The refusal of the header.
+pub(super) fn refused(reason: &str) -> StoreError {
+    StoreError::with_message(ErrorCode::UnsupportedHeader, reason).element("HeaderName", HEADER)
+}
+
+/// Whether a text can stand for somebody in an access control list.
+pub(super) fn is_id(text: &str) -> bool {
+    !text.is_empty() && !text.contains([',', ';', ':', ' ', '\n', '\r'])
 }

@@ -38,12 +38,6 @@ pub(super) fn check(
         return Err(ErrorCode::InvalidAuthenticationInfo.into());
     };
     let is_lite = scheme.eq_ignore_ascii_case("SharedKeyLite");
-    if scheme.eq_ignore_ascii_case("Bearer") {
-        return Err(StoreError::with_message(
-            ErrorCode::InvalidAuthenticationInfo,
-            "The emulator takes a shared key or a shared access signature; it does not take bearer tokens.",
-        ));
-    }
     if !is_lite && !scheme.eq_ignore_ascii_case("SharedKey") {
         return Err(ErrorCode::InvalidAuthenticationInfo.into());
     }
@@ -54,7 +48,10 @@ pub(super) fn check(
         return Err(ErrorCode::AuthenticationFailed.into());
     }
     let texts = strings_to_sign(request, &account.name, is_lite);
-    if !texts.iter().any(|text| is_signed(account, text, signature)) {
+    if !texts
+        .iter()
+        .any(|text| is_signed(&account.keys, text, signature))
+    {
         return Err(refused(texts.first().map_or("", String::as_str)));
     }
     check_clock(request, now_unix_ns)
@@ -201,6 +198,8 @@ mod tests {
             headers,
             port_face: Face::Blob,
             client_ip: std::net::Ipv4Addr::LOCALHOST.into(),
+            is_https: false,
+            gate: std::sync::Arc::default(),
         };
         Request::new(arrival, |name| name == "devstoreaccount1")
     }
@@ -217,7 +216,7 @@ mod tests {
             let texts = strings_to_sign(&request, &account.name, false);
             if !texts
                 .iter()
-                .any(|text| is_signed(&account, text, signature))
+                .any(|text| is_signed(&account.keys, text, signature))
             {
                 wrong.push(format!("{line}\n{texts:?}"));
             }

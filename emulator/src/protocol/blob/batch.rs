@@ -3,6 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::auth::Authority;
 use crate::protocol::body::RequestBody;
 use crate::protocol::common::Call;
 use crate::protocol::reply::{Reply, ReplyBody, error_reply};
@@ -93,6 +94,8 @@ fn one(store: &Store, outer: &Request, part: &str) -> Result<(Option<String>, Re
         headers,
         port_face: Face::Blob,
         client_ip: outer.client_ip,
+        is_https: outer.is_https,
+        gate: outer.gate.clone(),
     };
     Ok((id, inner_reply(store, outer, arrival)))
 }
@@ -103,15 +106,8 @@ fn inner_reply(store: &Store, outer: &Request, arrival: Arrival) -> Reply {
     let mut request = Request::new(arrival, |name| store.account(name).is_some());
     request.face = Face::Blob;
     request.is_flat = crate::serve::is_flat(store, &request.account);
-    request.principal = outer.principal.clone();
     let allowed = request.method == Method::DELETE || request.query.is("comp", "tier");
-    // Without a signature of its own a request goes by that of the batch, which was checked for this account.
-    let may = match signed {
-        true => auth::check(store, &request).map(|_| ()),
-        false if request.account == outer.account => Ok(()),
-        false => Err(ErrorCode::NoAuthenticationInformation.into()),
-    };
-    let done = may.and_then(|()| match allowed {
+    let done = may(store, outer, &mut request, signed).and_then(|()| match allowed {
         true => carry_out(store, &request, &mut RequestBody::empty()),
         false => Err(StoreError::with_message(
             ErrorCode::InvalidInput,
@@ -120,6 +116,33 @@ fn inner_reply(store: &Store, outer: &Request, arrival: Arrival) -> Reply {
     });
     done.unwrap_or_else(|error| error_reply(&error, &request))
         .finish(&request)
+}
+
+/// Without credentials of its own a request goes by those of the batch, which have to reach as far as it does.
+fn may(store: &Store, outer: &Request, request: &mut Request, signed: bool) -> Result<()> {
+    if signed {
+        return auth::authorize(store, request);
+    }
+    if request.account != outer.account {
+        return Err(ErrorCode::NoAuthenticationInformation.into());
+    }
+    match (&outer.authority, outer.query.has("sig")) {
+        (Authority::Key, _) => {
+            request.principal = outer.principal.clone();
+            request.authority = outer.authority.clone();
+            Ok(())
+        }
+        (_, true) => {
+            request.query.take_signature(&outer.query);
+            auth::authorize(store, request)
+        }
+        (Authority::User(identity), false) => {
+            request.principal = auth::permit(store, request, identity, true)?;
+            request.authority = outer.authority.clone();
+            Ok(())
+        }
+        _ => Err(ErrorCode::NoAuthenticationInformation.into()),
+    }
 }
 
 fn reply_text(mut reply: Reply) -> String {

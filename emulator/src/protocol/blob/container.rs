@@ -50,6 +50,7 @@ fn create(call: &mut Call<'_>) -> Result<Reply> {
         &request.filesystem,
         metadata(request)?,
         public_access(call)?,
+        request.principal.id(),
         false,
     )?;
     Ok(Reply::new(201).version(record.etag, record.modified_unix_ns))

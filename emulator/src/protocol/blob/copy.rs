@@ -10,7 +10,7 @@ use crate::store::inode::{CopyState, Origin};
 pub(super) fn start(call: &mut Call<'_>) -> Result<Reply> {
     let request = call.request;
     let url = request.required_header("x-ms-copy-source")?;
-    let (container, from) = source::place(request, url)?;
+    let source = source::place(call.store, request, url)?;
     let name = "x-ms-blob-type";
     let is_put = match request.header(name)? {
         None => false,
@@ -38,7 +38,7 @@ pub(super) fn start(call: &mut Call<'_>) -> Result<Reply> {
     }
     let inode = call.store.copy(
         &request.account,
-        (&container, &from),
+        (&source.container, &source.path, &source.principal),
         &conditions,
         &request.filesystem,
         &path,

@@ -216,7 +216,7 @@ pub(super) fn begin(request: &Request) -> XmlText {
 /// `showonly=deleted`: what can be restored, in one page.
 fn deleted(call: &Call<'_>) -> Result<Reply> {
     let request = call.request;
-    request.principal.must_be_superuser()?;
+    request.principal.must_be_unrestricted()?;
     let mut xml = begin(request);
     let prefix = request.query.get("prefix").unwrap_or("");
     let now = call.store.now_unix_ns();

@@ -5,6 +5,7 @@ mod batch;
 mod block;
 mod container;
 mod copy;
+mod delegation;
 mod flat;
 mod list;
 mod page;

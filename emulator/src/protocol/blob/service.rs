@@ -2,11 +2,12 @@
 
 use http::Method;
 
-use crate::error::{ErrorCode, Result, StoreError};
+use crate::error::{ErrorCode, Result};
 use crate::protocol::blob::xml::XmlText;
-use crate::protocol::blob::{batch, list, not_done, properties};
+use crate::protocol::blob::{batch, delegation, list, not_done, properties};
 use crate::protocol::common::{Call, http_date};
 use crate::protocol::reply::Reply;
+use crate::protocol::secondary;
 
 pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
     let request = call.request;
@@ -17,15 +18,9 @@ pub(super) fn dispatch(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply>
         (&Method::GET, Some("list")) => list::containers(call),
         (&Method::GET, Some("properties")) => properties::get(call),
         (&Method::PUT, Some("properties")) => properties::set(call),
-        (&Method::GET, Some("stats")) => Ok(stats(call.store.now_unix_ns())),
+        (&Method::GET, Some("stats")) => Ok(stats(call)),
         (&Method::POST, Some("batch")) => batch::submit(call),
-        // Only a bearer token gets one, and the emulator takes none.
-        (&Method::POST, Some("userdelegationkey")) => {
-            Err(StoreError::code(ErrorCode::AuthenticationFailed).element(
-                "AuthenticationErrorDetail",
-                "Only authentication scheme Bearer is supported",
-            ))
-        }
+        (&Method::POST, Some("userdelegationkey")) => delegation::key(call),
         (_, Some(comp)) => Err(not_done(comp)),
         _ => Err(ErrorCode::InvalidUri.into()),
     }
@@ -39,13 +34,14 @@ pub(super) fn account_information(is_flat: bool) -> Reply {
         .with("x-ms-is-hns-enabled", (!is_flat).to_string())
 }
 
-/// Get Blob Service Stats. The copy is the account itself, so it is up to date by now.
-fn stats(now_unix_ns: i64) -> Reply {
+/// Get Blob Service Stats.
+fn stats(call: &Call<'_>) -> Reply {
+    let synced = secondary::last_sync_unix_ns(call.request, call.store.now_unix_ns());
     let mut xml = XmlText::default();
     xml.open("StorageServiceStats")
         .open("GeoReplication")
         .text("Status", "live")
-        .text("LastSyncTime", &http_date(now_unix_ns));
+        .text("LastSyncTime", &http_date(synced));
     xml.close("GeoReplication").close("StorageServiceStats");
     Reply::new(200).xml(&xml.finish())
 }

@@ -6,10 +6,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::auth::source_principal;
 use crate::protocol::checksums::{Answered, Checksums, Sums};
 use crate::protocol::common::{Call, conditions};
 use crate::protocol::query::Query;
 use crate::protocol::request::{Request, decode};
+use crate::store::Store;
+use crate::store::authorize::Principal;
 use crate::store::condition::ConditionUse;
 use crate::store::content::ContentReader;
 use crate::store::extent::Body;
@@ -19,8 +22,17 @@ use crate::store::path::StorePath;
 /// Read from a source at once.
 const READ_BYTES: u64 = 256 * 1024;
 
-/// The container and path that a URL of this server names.
-pub(super) fn place(request: &Request, url: &str) -> Result<(String, StorePath)> {
+/// What a URL of this server names.
+pub(super) struct Source {
+    pub container: String,
+    pub path: StorePath,
+    /// For whom it is read.
+    pub principal: Principal,
+}
+
+/// Finds what a URL of this server names, and whether the request may read it: by a signature in the URL, or by what
+/// gives the request its own right.
+pub(super) fn place(store: &Store, request: &Request, url: &str) -> Result<Source> {
     let elsewhere = || {
         StoreError::with_message(
             ErrorCode::CannotVerifyCopySource,
@@ -45,12 +57,35 @@ pub(super) fn place(request: &Request, url: &str) -> Result<(String, StorePath)>
         None => return Err(elsewhere()),
     };
     let (container, path) = within.split_once('/').ok_or_else(elsewhere)?;
-    let path = request.path_of(&decode(path))?;
+    let (container, decoded) = (decode(container), decode(path));
+    let named = (container.as_str(), decoded.as_str(), query);
+    let principal = source_principal(store, request, named, false).map_err(unverified)?;
+    let path = request.path_of(&decoded)?;
     let path = match Query::parse(query).get("snapshot") {
         Some(time) => request.snapshot_of(&path, time)?,
         None => path,
     };
-    Ok((decode(container), path))
+    Ok(Source {
+        container,
+        path,
+        principal,
+    })
+}
+
+/// A source that may not be read cannot be verified; the detail says why.
+fn unverified(error: StoreError) -> StoreError {
+    let status = error.service_code().status();
+    match (&error, status) {
+        (StoreError::Service(service), 401 | 403) => {
+            let mut refusal = StoreError::code(ErrorCode::UnauthorizedCopySource)
+                .element("CopySourceErrorCode", service.code.blob());
+            for (name, value) in &service.elements {
+                refusal = refusal.element(name, value);
+            }
+            refusal
+        }
+        _ => error,
+    }
 }
 
 /// Whether the request names a source.
@@ -96,10 +131,13 @@ fn range(request: &Request, length: u64) -> Result<Range<u64>> {
 /// The reader of the source, whose conditions hold, its ETag, and the range that is wanted of it.
 fn open(call: &Call<'_>, url: &str) -> Result<(ContentReader, u64, Range<u64>)> {
     let request = call.request;
-    let (container, path) = place(request, url)?;
-    let opened = call
-        .store
-        .open_node(&request.principal, &request.account, &container, &path);
+    let source = place(call.store, request, url)?;
+    let opened = call.store.open_node(
+        &source.principal,
+        &request.account,
+        &source.container,
+        &source.path,
+    );
     let (node, reader) = opened.map_err(|error| {
         match error.is(ErrorCode::PathNotFound) || error.is(ErrorCode::FilesystemNotFound) {
             true => ErrorCode::CannotVerifyCopySource.into(),

@@ -56,6 +56,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Reply> {
         &request.filesystem,
         properties,
         None,
+        request.principal.id(),
         false,
     )?;
     let reply = Reply::new(201).version(record.etag, record.modified_unix_ns);

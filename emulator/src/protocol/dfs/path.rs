@@ -1,13 +1,16 @@
 //! Create, rename, delete, lease and properties of paths.
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::auth;
 use crate::protocol::common::{
     Call, checked_id, conditions, content_headers, dfs_properties, guard, lease_action,
     lease_duration, lease_status,
 };
 use crate::protocol::reply::Reply;
 use crate::protocol::request::{Request, decode};
+use crate::store::Store;
 use crate::store::acl::{parse_acl, parse_permissions, parse_umask};
+use crate::store::authorize::Principal;
 use crate::store::flat::WithSnapshots;
 use crate::store::inode::{ContentHeaders, NodeKind, Origin, Properties};
 use crate::store::path::StorePath;
@@ -123,9 +126,9 @@ pub(in crate::protocol) fn expiry(request: &Request) -> Result<Option<Expiry>> {
 }
 
 /// `/{filesystem}/{path}[?sas]`, where some clients put the account in front.
-fn rename_source(request: &Request) -> Result<(String, StorePath)> {
+fn rename_source(store: &Store, request: &Request) -> Result<(String, StorePath, Principal)> {
     let given = request.required_header("x-ms-rename-source")?;
-    let path = given.split('?').next().unwrap_or(given);
+    let (path, query) = given.split_once('?').unwrap_or((given, ""));
     let wrong = || StoreError::code(ErrorCode::InvalidSourceUri);
     let mut rest = path.trim_start_matches('/');
     if let Some((first, after)) = rest.split_once('/')
@@ -134,11 +137,14 @@ fn rename_source(request: &Request) -> Result<(String, StorePath)> {
         rest = after;
     }
     let (filesystem, path) = rest.split_once('/').ok_or_else(wrong)?;
-    let path = StorePath::parse(&decode(path))?;
-    match filesystem.is_empty() || path.is_root() {
-        true => Err(wrong()),
-        false => Ok((decode(filesystem), path)),
+    let (filesystem, decoded) = (decode(filesystem), decode(path));
+    let path = StorePath::parse(&decoded)?;
+    if filesystem.is_empty() || path.is_root() {
+        return Err(wrong());
     }
+    let source = (filesystem.as_str(), decoded.as_str(), query);
+    let principal = auth::source_principal(store, request, source, true)?;
+    Ok((filesystem, path, principal))
 }
 
 pub(super) fn rename(call: &mut Call<'_>) -> Result<Reply> {
@@ -156,7 +162,12 @@ pub(super) fn rename(call: &mut Call<'_>) -> Result<Reply> {
             "It must be posix or legacy.",
         ));
     }
-    let (source_filesystem, source) = rename_source(request)?;
+    let (source_filesystem, source, principal) = rename_source(call.store, request)?;
+    let mut guard = guard(request)?;
+    // A role that reaches one end only leaves both to access control lists.
+    if guard.principal.is_unrestricted() {
+        guard.principal = principal;
+    }
     let rename = RenameRequest {
         source_filesystem,
         source,
@@ -164,7 +175,7 @@ pub(super) fn rename(call: &mut Call<'_>) -> Result<Reply> {
         source_lease_id: request.header("x-ms-source-lease-id")?.map(str::to_owned),
         filesystem: request.filesystem.clone(),
         path: request.store_path()?,
-        guard: guard(request)?,
+        guard,
         into_directory: !request.query.is("mode", "legacy"),
         properties: dfs_properties(request)?,
     };
@@ -192,7 +203,7 @@ pub(super) fn delete(call: &mut Call<'_>) -> Result<Reply> {
     // For the superuser a deletion is one step whatever is below.
     if paginated
         && recursive
-        && !guard.principal.is_superuser()
+        && !guard.principal.is_unrestricted()
         && let Some(next) = call.store.delete_page(account, filesystem, &path, &guard)?
     {
         let record = call.store.filesystem_record(account, filesystem)?;
