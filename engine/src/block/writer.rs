@@ -1,7 +1,7 @@
 //! Cuts a stream of rows into blocks of about the same size.
 
 use super::manifest::BlockEntry;
-use super::pack::PackWriter;
+use super::pack_writer::PackWriter;
 use crate::error::Result;
 
 /// A block is cut once it is this large. Small blocks are touched by fewer changes; large ones cost
