@@ -278,13 +278,23 @@ impl CatalogStore {
         let pointer = serde_json::to_vec(&entry)
             .map_err(|e| Error::invalid(format!("the catalog cannot be written: {e}")))?;
         self.journal.set_meta(CATALOG_KEY, Some(&pointer))?;
-        self.collect(catalog, &entry.file)
+        // The new catalog counts already, whatever becomes of the old one's files.
+        if let Err(error) = self.collect(catalog, &entry.file) {
+            tracing::warn!(%error, "an old catalog stays until the next one");
+        }
+        Ok(())
     }
 
     /// Writes a file for the next catalog to name.
     pub(crate) fn write(&self, file: String, bytes: &[u8]) -> Result<FileEntry> {
         self.journal.check()?;
-        files::write_file(&self.folder.join(&file), bytes)?;
+        self.journal.check_room()?;
+        if let Err(error) = files::write_file(&self.folder.join(&file), bytes) {
+            if error.is_failed_write() {
+                self.journal.poison(&error.to_string());
+            }
+            return Err(error);
+        }
         Ok(FileEntry {
             file,
             crc32c: crc32c(&[bytes]),

@@ -132,6 +132,23 @@ impl Error {
         }
     }
 
+    /// Whether something could not be written or synced, and not for want of room: what the disk holds
+    /// then is in doubt.
+    pub(crate) fn is_failed_write(&self) -> bool {
+        const ACTIONS: [&str; 6] = [
+            "creating",
+            "creating the folder",
+            "writing",
+            "writing a segment",
+            "renaming into place",
+            "syncing",
+        ];
+        let Error::Io { action, .. } = self else {
+            return false;
+        };
+        ACTIONS.contains(action) || action.starts_with("syncing ")
+    }
+
     /// The same error with the number of the input row in it, where it is about a row.
     pub fn at_row(mut self, row: u64) -> Self {
         if let Error::Row(error) = &mut self {

@@ -47,6 +47,8 @@ mod clock;
 mod compaction;
 mod environment;
 mod error;
+#[doc(hidden)]
+pub mod faults;
 mod feed;
 mod files;
 mod ingest;
@@ -79,7 +81,8 @@ pub use feed::{
 };
 pub use ingest::{Ingest, IngestFormat, IngestOptions, IngestProgress, IngestReport};
 pub use journal::{
-    BackPressure, Commit, CommitTicket, Durability, Journal, MemoryJournal, Receipt, SledJournal,
+    BackPressure, Commit, CommitTicket, Durability, Journal, LogEnd, MemoryJournal, Receipt,
+    SledJournal,
 };
 pub use lake::{FolderLake, Lake, LakeEntry, Part};
 pub use link::{

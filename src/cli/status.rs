@@ -75,6 +75,11 @@ fn environment_text(status: &Status) -> String {
         bytes_text(environment.journal_bytes),
         bytes_text(environment.segment_bytes),
     );
+    if let Some(version) = environment.unfinished_version {
+        text.push_str(&format!(
+            "  a commit at version {version} was broken off before it was acknowledged, and dropped when this was opened\n"
+        ));
+    }
     text.push_str(&tables_text(&environment.tables, "  "));
     for link in &status.links {
         text.push_str(&link_text(link));

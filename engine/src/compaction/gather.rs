@@ -44,6 +44,8 @@ pub(super) struct Ranges<'a> {
     /// Only rows of this partition, where the runs have others as well.
     only: Option<(Granularity, i32)>,
     want: Want,
+    /// About how many bytes the changes have, and the blocks that they touch.
+    pub bytes: u64,
 }
 
 /// What is read, and how.
@@ -65,6 +67,7 @@ impl<'a> Ranges<'a> {
         snap: impl Fn(u128) -> u128,
     ) -> Result<Self> {
         let samples = samples(&sources, reading)?;
+        let bytes = samples.iter().map(|(_, weight)| weight).sum();
         let mut cuts: Vec<u128> = cuts(samples, reading.range_bytes);
         cuts.iter_mut().for_each(|cut| *cut = snap(*cut));
         cuts.dedup();
@@ -85,6 +88,7 @@ impl<'a> Ranges<'a> {
             cuts,
             only: reading.only,
             want: reading.want,
+            bytes,
         })
     }
 

@@ -26,6 +26,8 @@ use crate::error::Result;
 
 /// Threads that merge. A disk is busy with two.
 const THREADS_MAX: usize = 4;
+/// A further thread is worth its pack for so much.
+const THREAD_BYTES_MIN: u64 = 8 << 20;
 /// A partition with more changes a block than this is cut anywhere, and not only between blocks.
 const ROWS_A_BLOCK_MIN: u64 = 64;
 
@@ -101,7 +103,7 @@ impl<'a> Compaction<'a> {
                 self.partitions(unmerged, at, target, &mut partitions)?;
             }
         }
-        let blocks = self.merge_in_place(&partitions)?;
+        let blocks = self.merge_in_place(&partitions, unmerged.range_bytes)?;
         let mut in_place: BTreeMap<usize, Vec<(String, Manifest)>> = BTreeMap::new();
         for (partition, blocks) in partitions.into_iter().zip(blocks) {
             let merged = in_place.entry(partition.target).or_default();
@@ -167,6 +169,7 @@ impl<'a> Compaction<'a> {
     fn merge_in_place(
         &mut self,
         partitions: &[Partition<'_>],
+        range_bytes: u64,
     ) -> Result<Vec<Option<Vec<BlockEntry>>>> {
         let tasks: Vec<(usize, usize)> = partitions
             .iter()
@@ -178,7 +181,11 @@ impl<'a> Compaction<'a> {
             line_end: self.line_end,
             sparse: &self.sparse,
         };
+        // Another pack costs another sync, so a little work is done by one.
+        let bytes: u64 = partitions.iter().map(|p| p.ranges.bytes).sum();
+        let threads = 1 + (bytes / THREAD_BYTES_MIN.min(range_bytes.max(1))) as usize;
         let writers = std::iter::once(&mut self.pack).chain(&mut self.helpers);
+        let writers = writers.take(threads);
         let parts = threads::share(
             writers,
             tasks.len(),

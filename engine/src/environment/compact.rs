@@ -26,6 +26,10 @@ impl Environment {
     /// Merges everything committed, and gives the state in which exactly the commits up to
     /// `catalog.folded_version` stand in blocks.
     pub(crate) fn fold(&self) -> Result<Arc<State>> {
+        self.inner.noting(self.merge_everything())
+    }
+
+    fn merge_everything(&self) -> Result<Arc<State>> {
         let inner = &self.inner;
         let _guard = inner.lock_catalog();
         let start = Instant::now();
@@ -75,6 +79,10 @@ impl Environment {
 
     /// Makes sure that a table stands in the given layout, building it if it does not.
     pub(crate) fn ensure_layout(&self, table: &str, layout: Layout) -> Result<()> {
+        self.inner.noting(self.build_layout(table, layout))
+    }
+
+    fn build_layout(&self, table: &str, layout: Layout) -> Result<()> {
         if self.has_layout(table, &layout) {
             return Ok(());
         }
@@ -157,6 +165,8 @@ impl Environment {
         if inner.pack_holds.load(Ordering::SeqCst) > 0 {
             return Ok(());
         }
+        // Where writing a catalog failed, the disk may hold it all the same, and it names other packs.
+        inner.journal.check()?;
         let catalog = &inner.state().catalog;
         let live = catalog.live_bytes(&inner.packs)?;
         let manifests = catalog.manifests();

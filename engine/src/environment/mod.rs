@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) attempts: Attempts,
     /// How many are reading packs by their file names, so that none may be removed.
     pack_holds: AtomicUsize,
+    /// The first version of a commit that was broken off before this opening.
+    unfinished_version: Option<u64>,
     /// Keeps other processes out for as long as it is open.
     _lock_file: File,
 }
@@ -212,10 +214,24 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends all writing if something could not be written: what the disk holds then is in doubt.
+    fn noting<T>(&self, done: Result<T>) -> Result<T> {
+        if let Err(error) = &done
+            && error.is_failed_write()
+        {
+            self.journal.poison(&error.to_string());
+        }
+        done
+    }
+
     /// Stores a new catalog durably, then lets everyone see it. The caller holds the catalog lock.
     pub(crate) fn replace_catalog(&self, mut catalog: Catalog) -> Result<Arc<State>> {
         self.store.store(&mut catalog)?;
-        let state = Arc::new(State::load(catalog, &self.store, &self.packs)?);
+        let state = State::load(catalog, &self.store, &self.packs).inspect_err(|error| {
+            // The catalog on the disk is newer than what this process knows.
+            self.journal.poison(&error.to_string());
+        })?;
+        let state = Arc::new(state);
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state.clone();
         Ok(state)
     }

@@ -1,14 +1,7 @@
 //! Reading frames that may be damaged: what is whole is given, what is not is named.
 
-use std::collections::BTreeSet;
-
 use super::Commit;
-use super::frame::{Assembler, FRAME_BYTES_MAX, HEADER_BYTES, frames};
-
-/// Beyond what a commit may be: what looks larger is no frame.
-const COMMIT_BYTES_MAX: u64 = 1 << 30;
-const ROWS_MAX: u32 = 1 << 26;
-const VERSION_MAX: u64 = 1 << 48;
+use super::frame::Assembler;
 
 /// What is wrong with the log, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +40,7 @@ impl ReadFrames {
             if begins_commit(frame) {
                 open.drop_into(&mut read);
                 is_named = false;
-            } else if open.frames.is_empty() {
+            } else if !open.has_begun {
                 if !std::mem::replace(&mut is_named, true) {
                     read.fault(*number, "it continues a commit that does not begin");
                 }
@@ -65,7 +58,7 @@ impl ReadFrames {
         });
     }
 
-    fn take(&mut self, number: u64, commit: Commit, raw: &[&[u8]]) {
+    fn take(&mut self, number: u64, commit: Commit) {
         let next = self.commits.last().map(|last| last.last_version() + 1);
         if next.is_some_and(|next| next != commit.first_version) {
             let rule = format!(
@@ -74,33 +67,29 @@ impl ReadFrames {
             );
             self.fault(number, rule);
         }
-        // Bytes of a header that no reader uses are covered by nothing else.
-        if !frames(&commit).eq(raw.iter().copied()) {
-            self.fault(number, "its header is not as it was written");
-        }
         self.commits.push(commit);
     }
 }
 
 /// The frames of a commit that is not complete yet.
 #[derive(Default)]
-struct Open<'f> {
+struct Open {
     assembler: Assembler,
-    frames: Vec<&'f [u8]>,
+    has_begun: bool,
     last: u64,
 }
 
-impl<'f> Open<'f> {
+impl Open {
     /// `false` if the frame is damaged, which ends its commit.
-    fn push(&mut self, number: u64, frame: &'f [u8], read: &mut ReadFrames) -> bool {
-        self.frames.push(frame);
+    fn push(&mut self, number: u64, frame: &[u8], read: &mut ReadFrames) -> bool {
+        self.has_begun = true;
         self.last = number;
         let pushed = self.assembler.push(frame);
         let is_whole = pushed.is_ok();
         match pushed {
             Ok(None) => {}
             Ok(Some(commit)) => {
-                read.take(number, commit, &self.frames);
+                read.take(number, commit);
                 *self = Open::default();
             }
             Err(rule) => {
@@ -121,28 +110,6 @@ impl<'f> Open<'f> {
     }
 }
 
-/// The first versions of the commits of which frames stand somewhere in some bytes, by the form of
-/// their headers alone.
-pub(crate) fn frame_versions(bytes: &[u8]) -> BTreeSet<u64> {
-    // 2200-01-01: no frame was committed later, and few other bytes look like a time before.
-    const COMMITTED_MAX: i64 = 72_580_000_000_000_000;
-    let begins = memchr::memmem::find_iter(bytes, &[1, 0, 0, 0]);
-    let versions = begins.filter_map(|at| {
-        let header = bytes.get(at..at + HEADER_BYTES)?;
-        let u32_at = |at: usize| Some(u32::from_le_bytes(header.get(at..at + 4)?.try_into().ok()?));
-        let u64_at = |at: usize| Some(u64::from_le_bytes(header.get(at..at + 8)?.try_into().ok()?));
-        let (index, count, rows) = (u32_at(4)?, u32_at(8)?, u32_at(32)?);
-        let (version, committed) = (u64_at(16)?, u64_at(24)? as i64);
-        let is_frame = index < count
-            && u64::from(count) * FRAME_BYTES_MAX as u64 <= COMMIT_BYTES_MAX
-            && (1..=VERSION_MAX).contains(&version)
-            && (1..=COMMITTED_MAX).contains(&committed)
-            && (1..=ROWS_MAX).contains(&rows);
-        is_frame.then_some(version)
-    });
-    versions.collect()
-}
-
 /// The first version of the commit that a frame belongs to.
 fn version_of(frame: &[u8]) -> Option<u64> {
     let bytes = frame.get(16..24)?;
@@ -157,6 +124,7 @@ fn begins_commit(frame: &[u8]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::frame::frames;
     use super::*;
 
     fn commits() -> Vec<Commit> {
@@ -172,8 +140,12 @@ mod tests {
             .collect()
     }
 
+    fn framed(commit: &Commit) -> impl Iterator<Item = Vec<u8>> + '_ {
+        frames(commit, commit.first_version - 1)
+    }
+
     fn numbered() -> Vec<(u64, Vec<u8>)> {
-        (3..).zip(commits().iter().flat_map(frames)).collect()
+        (3..).zip(commits().iter().flat_map(framed)).collect()
     }
 
     #[test]
@@ -199,8 +171,11 @@ mod tests {
         assert_eq!((read.commits.len(), read.faults), (3, vec![]));
         assert!(!ReadFrames::of(&rest, 0).faults.is_empty());
         // The first of three frames of a commit behind the others.
-        let mut unfinished = frames(&commits()[1]).next().unwrap();
-        unfinished[16..24].copy_from_slice(&6u64.to_le_bytes());
+        let next = Commit {
+            first_version: 6,
+            ..commits().remove(1)
+        };
+        let unfinished = framed(&next).next().unwrap();
         rest.push((rest.last().unwrap().0 + 1, unfinished));
         let read = ReadFrames::of(&rest, 2);
         assert_eq!((read.commits.len(), read.faults), (3, vec![]));

@@ -110,6 +110,10 @@ impl Journal for MemoryJournal {
         self.state().check()
     }
 
+    fn poison(&self, _reason: &str) {
+        self.state().poisoned = true;
+    }
+
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
         self.write(durability, |disk| disk.commits.extend_from_slice(commits))
     }
@@ -162,7 +166,13 @@ impl Journal for MemoryJournal {
 
     fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>> {
         let commits = self.state().live.commits.clone();
-        Ok((0..).zip(commits.iter().flat_map(frames)).collect())
+        Ok((0..)
+            .zip(
+                commits
+                    .iter()
+                    .flat_map(|commit| frames(commit, commit.first_version - 1)),
+            )
+            .collect())
     }
 
     fn stored_bytes(&self) -> Result<u64> {

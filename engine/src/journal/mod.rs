@@ -8,6 +8,7 @@ mod committer;
 mod durability;
 mod frame;
 mod inspect;
+mod log_end;
 mod memory;
 mod opening;
 mod record;
@@ -18,7 +19,8 @@ pub(crate) use committer::{
     Committer, Follower, Request as CommitRequest, Start as CommitterStart,
 };
 pub use durability::{BackPressure, Durability};
-pub(crate) use inspect::{ReadFrames, frame_versions};
+pub(crate) use inspect::ReadFrames;
+pub use log_end::LogEnd;
 pub use memory::MemoryJournal;
 pub(crate) use record::{Operation, Record, Records};
 pub use sled_journal::SledJournal;
@@ -58,6 +60,15 @@ pub trait Journal: Send + Sync {
     /// naming a file failed, the name may be durable all the same, and the file must not be touched.
     fn check(&self) -> Result<()>;
 
+    /// Whether there is room to name a file; to be asked before one is written.
+    fn check_room(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends all writing until it is opened again, because a write or a sync of a file failed that belongs
+    /// to the same environment.
+    fn poison(&self, reason: &str);
+
     /// Adds commits at the end and makes them durable as far as asked. After a crash each of them is
     /// there whole or not at all, and none without those before it.
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()>;
@@ -65,6 +76,11 @@ pub trait Journal: Send + Sync {
     /// Every commit in the log that no segment holds, in order. Called once, before anything is
     /// sealed.
     fn commits(&self) -> Result<Vec<Commit>>;
+
+    /// What is known of the end of the log beside the log itself, as it was when it was opened.
+    fn end(&self) -> LogEnd {
+        LogEnd::default()
+    }
 
     /// Hands the commits up to the segment's last version over to it: the segment is named, durably,
     /// and from then on the commits do not count, whether they are removed yet or not. The segment's

@@ -104,11 +104,15 @@ impl Salvage<'_> {
                 .segments
                 .extend(Segment::of_commits(&commits, granularity)?.map(Arc::new));
         }
-        let behind = journal.versions_in_file.range(expected..).next();
+        let end = &journal.end;
+        let behind = Some(end.acknowledged_version).filter(|version| *version >= expected);
         if let Some(lost) = behind {
             reasons.push(format!(
-                "frames of the commit at version {lost} cannot be read"
+                "the changes {expected} to {lost} were acknowledged and are not there"
             ));
+        }
+        if end.is_metadata_lost {
+            reasons.push("the last changes of the metadata are not there".into());
         }
         if reasons.is_empty() {
             return Ok(());
