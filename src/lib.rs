@@ -4,6 +4,7 @@
 //! stand in. They do not know each other; [`EmulatorLake`] joins them within one process, and
 //! [`DataFolder`] is where both keep what they hold.
 
+pub mod bench;
 mod data_folder;
 mod emulator_lake;
 mod lake_address;

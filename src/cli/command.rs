@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    backup, changes, demo, dump, environment, fs, ingest, link, quota, retention, salvage, serve,
-    snapshot, status, table, token, trickle, verify,
+    backup, bench, changes, demo, dump, environment, fs, ingest, link, quota, retention, salvage,
+    serve, snapshot, status, table, token, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -89,6 +89,8 @@ pub(crate) enum Command {
     Dump(dump::DumpArgs),
     /// Work with the files of the emulator's lake
     Fs(fs::FsArgs),
+    /// Measure on this machine
+    Bench(bench::BenchArgs),
     /// Issue a bearer token for an account of the emulator
     Token(token::TokenArgs),
 }
@@ -98,7 +100,11 @@ impl Cli {
     pub(crate) fn can_be_forwarded(&self) -> bool {
         !matches!(
             self.command,
-            Command::Demo(_) | Command::Serve(_) | Command::Run(_) | Command::Token(_)
+            Command::Bench(_)
+                | Command::Demo(_)
+                | Command::Serve(_)
+                | Command::Run(_)
+                | Command::Token(_)
         )
     }
 }

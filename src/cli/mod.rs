@@ -2,6 +2,7 @@
 
 mod access;
 mod backup;
+mod bench;
 mod changes;
 mod command;
 mod console;

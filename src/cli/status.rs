@@ -145,6 +145,9 @@ pub(crate) fn link_text(link: &LinkStatus) -> String {
             counted(link.snapshots, "snapshot")
         ),
     };
+    if let Some(why) = &link.last_failure {
+        let _ = writeln!(text, "  the last attempt to publish failed: {why}");
+    }
     let mut lines = TextTable::new(&[
         ("table", Align::Left),
         ("state", Align::Left),

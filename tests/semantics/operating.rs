@@ -342,3 +342,47 @@ fn an_account_without_a_hierarchical_namespace_takes_no_link() {
     assert_eq!(json(at, &["link", "status"]).as_array().unwrap().len(), 0);
     run(at, &["link", "new", "--all"]);
 }
+
+#[test]
+fn bench_snapshot_says_what_it_measured_and_leaves_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let disk = tempfile::tempdir().unwrap();
+    let disk_path = disk.path().to_str().unwrap();
+    let bench = |json: &[&'static str]| {
+        let few = ["bench", "snapshot", "--rows", "10000", "--rounds", "1"];
+        let arguments = [json, &few, &["--dir", disk_path]].concat();
+        run(data.path(), &arguments)
+    };
+    let report: serde_json::Value = serde_json::from_slice(&bench(&["--json"])).unwrap();
+    assert_eq!(report["rows"], 10_000);
+    assert!(report["snapshotBytes"].as_u64().unwrap() > 4_000_000);
+    for measured in [
+        "machineWriteAndSyncBytesPerS",
+        "machineParseCsvBytesPerS",
+        "machineCopyMemoryBytesPerS",
+        "firstSnapshotMs",
+        "rawWriteAndSyncMs",
+    ] {
+        assert!(report[measured].as_f64().unwrap() > 0.0, "{measured}");
+    }
+    let ratios = report["ratios"].as_array().unwrap();
+    let of_raw = ratios
+        .iter()
+        .find(|r| r["name"] == "snapshot_first_of_raw_speed");
+    let of_raw = of_raw.unwrap();
+    assert_eq!(of_raw["goal"], 0.8);
+    let value = of_raw["value"].as_f64().unwrap();
+    assert_eq!(of_raw["holds"], value >= 0.8);
+    let times = ["rawWriteAndSyncMs", "firstSnapshotMs"].map(|t| report[t].as_f64().unwrap());
+    assert!((times[0] / times[1] - value).abs() < 0.001, "{report}");
+    let text = String::from_utf8(bench(&[])).unwrap();
+    for part in [
+        "this machine at best",
+        "copy memory",
+        "snapshot_first_of_raw_speed",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
+}

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 pub use lookup::CurrentRow;
 pub(crate) use lookup::with_version;
 pub(crate) use opening::{CATALOG_FOLDER, JOURNAL_FOLDER, PACKS_FOLDER, SEGMENTS_FOLDER, lock};
+pub(crate) use options::MERGE_BYTES;
 pub use options::OpenOptions;
 pub(crate) use quota::Reserved;
 pub use quota::{Quota, QuotaStatus};
@@ -33,6 +34,7 @@ use crate::compaction::{Granularity, Layout};
 use crate::error::{Error, Result};
 use crate::feed::Holders;
 use crate::journal::{BackPressure, Committer, Journal};
+use crate::link::Attempts;
 use crate::locks::RowLocks;
 use crate::metrics::Counters;
 use crate::publish::Leases;
@@ -63,6 +65,7 @@ pub(crate) struct Inner {
     pub(crate) counters: Arc<Counters>,
     block_bytes: quota::BlockBytes,
     on_the_way: Arc<quota::OnTheWay>,
+    merge_bytes: u64,
     /// Held while a commit merges, and by those that wait for it.
     merge_failure: Mutex<Option<unmerged::Failure>>,
     locks: Arc<RowLocks>,
@@ -76,6 +79,8 @@ pub(crate) struct Inner {
     publication_lock: Mutex<()>,
     /// The snapshots that readers of this process hold.
     pub(crate) leases: Leases,
+    /// How publishing goes.
+    pub(crate) attempts: Attempts,
     /// How many are reading packs by their file names, so that none may be removed.
     pack_holds: AtomicUsize,
     /// The first version of a commit that was broken off before this opening.

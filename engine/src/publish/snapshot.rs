@@ -54,6 +54,12 @@ impl Environment {
     /// that failed is invisible, and the next one clears it away.
     pub fn snapshot(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
         let _publishing = self.inner.lock_publication();
+        link::find(&self.state(), link)?;
+        let attempts = &self.inner.attempts;
+        attempts.of(link, || self.attempt_snapshot(link, lake))
+    }
+
+    fn attempt_snapshot(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
         self.ensure_filesystem(link, lake)?;
         let is_folders = link::find(&self.state(), link)?.incremental.is_some();
         let finished = match is_folders {

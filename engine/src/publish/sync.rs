@@ -55,6 +55,12 @@ impl Environment {
     /// `NotFound` if there is no such link, `InvalidInput` if it rests; what the lake or the disk answered otherwise.
     pub fn sync(&self, link: &str, lake: &dyn Lake) -> Result<SyncReport> {
         let _publishing = self.inner.lock_publication();
+        link::find(&self.state(), link)?;
+        let attempts = &self.inner.attempts;
+        attempts.of(link, || self.attempt_sync(link, lake))
+    }
+
+    fn attempt_sync(&self, link: &str, lake: &dyn Lake) -> Result<SyncReport> {
         self.settle(link, lake)?;
         let _packs = self.hold_packs();
         let state = self.fold()?;

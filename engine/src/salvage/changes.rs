@@ -5,11 +5,10 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::{Loss, Salvage, SalvageReport};
-use crate::block::PackWriter;
 use crate::catalog::Catalog;
 use crate::clock::Ticks;
-use crate::compaction::{Compaction, Granularity, Unmerged};
-use crate::environment::{JOURNAL_FOLDER, SEGMENTS_FOLDER};
+use crate::compaction::{Compaction, Granularity, Target, Unmerged};
+use crate::environment::{JOURNAL_FOLDER, MERGE_BYTES, SEGMENTS_FOLDER};
 use crate::error::Result;
 use crate::journal::Commit;
 use crate::segment::{BATCH_ROWS, Segment, SegmentStore};
@@ -144,26 +143,26 @@ impl Salvage<'_> {
             segments: changes.segments.iter().map(|segment| &**segment).collect(),
             above: catalog.folded_version,
             residence: &residence,
+            range_bytes: MERGE_BYTES,
         };
-        let mut compaction = Compaction {
-            packs: &self.packs,
-            pack: PackWriter::create(&self.packs, catalog.next_pack)?,
-            line_end: catalog.settings.line_end.bytes(),
-            sparse: HashSet::new(),
-        };
-        catalog.next_pack += 1;
-        let changed = unmerged.tables()?;
+        let line_end = catalog.settings.line_end.bytes();
+        let next = &mut catalog.next_pack;
+        let mut compaction = Compaction::begin(&self.packs, next, line_end, HashSet::new());
+        let mut targets = Vec::new();
         for table in catalog.tables.values_mut() {
             let Some(base) = table.layouts.first().map(|l| l.layout.granularity) else {
                 continue;
             };
-            for layout in &mut table.layouts {
-                if changed.contains(&table.id) {
-                    *layout = compaction.merge(&unmerged, (table.id, base), layout, version)?;
-                }
-            }
+            let id = table.id;
+            let layouts = table.layouts.iter_mut();
+            targets.extend(layouts.map(|layout| Target {
+                table: id,
+                base,
+                layout,
+            }));
         }
-        compaction.pack.seal()
+        compaction.merge(&unmerged, targets, version)?;
+        compaction.seal()
     }
 }
 

@@ -85,7 +85,7 @@ impl Salvage<'_> {
             } else {
                 0
             };
-        let mut pack = PackWriter::create(&self.packs, catalog.next_pack)?;
+        let mut pack = PackWriter::new(&self.packs, catalog.next_pack);
         catalog.next_pack += 1;
         let mut salvaged = Salvaged {
             pack: &mut pack,
@@ -93,7 +93,7 @@ impl Salvage<'_> {
             report: &mut report,
         };
         self.blocks(&mut catalog, &mut salvaged)?;
-        pack.seal()?;
+        PackWriter::seal_all(&self.packs, std::iter::once(pack))?;
         self.merge(&mut catalog, &changes, version)?;
         self.links(&mut catalog, &store, version)?;
         self.consumers(&mut report);
