@@ -5,6 +5,7 @@
 //! [`DataFolder`] is where both keep what they hold.
 
 mod account;
+pub mod bench;
 mod data_folder;
 mod emulator_lake;
 mod lake_address;

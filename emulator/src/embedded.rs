@@ -32,7 +32,7 @@ impl Emulator {
     /// Starts with an empty lake that nothing is kept of, on ports that are free.
     ///
     /// # Errors
-    /// No temporary folder, or no port.
+    /// No port.
     pub fn start() -> Result<Self, StartError> {
         let server = ServerOptions {
             blob_port: 0,

@@ -14,6 +14,7 @@ pub mod account;
 pub mod clock;
 mod embedded;
 pub mod error;
+pub mod faults;
 mod local;
 mod protocol;
 mod serve;

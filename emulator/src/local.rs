@@ -6,12 +6,11 @@ use std::path::Path;
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::CreateRequest;
 use crate::store::authorize::Principal;
+use crate::store::body::{Body, cut_range};
 use crate::store::condition::Conditions;
 use crate::store::content::{ContentReader, Piece, Segment};
 use crate::store::core::View;
-use crate::store::extent::{
-    Body, Floating, PIECE_SIZE_BYTES, PIECE_SIZE_MAX_BYTES, Pins, cut_range,
-};
+use crate::store::extent::{Floating, PIECE_SIZE_BYTES, PIECE_SIZE_MAX_BYTES, Pins};
 use crate::store::inode::{ContentHeaders, Inode, NodeKind, Origin, Properties, etag_text};
 use crate::store::list::{LIST_ENTRIES_MAX, ListRequest};
 use crate::store::namespace::Guard;

@@ -1,8 +1,8 @@
 //! One request from its bytes to the answer's: the store blocks, so its work is done on threads that may.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,10 +11,13 @@ use bytes::Bytes;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Frame, Incoming};
-use hyper::{Response, StatusCode};
+use hyper::header::TRANSFER_ENCODING;
+use hyper::{Method, Response, StatusCode};
 use tokio::sync::mpsc;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::faults::connection::Reset;
+use crate::faults::{Faults, effect};
 use crate::protocol;
 use crate::protocol::auth::{self, Gate, issuer};
 use crate::protocol::body::RequestBody;
@@ -26,6 +29,8 @@ use crate::store::content::ContentReader;
 
 /// Chunks that may wait between network and store.
 const CHUNKS_WAITING: usize = 8;
+/// A body up to this size is waited for before a request's work begins, where that is done at once.
+const QUICK_BODY_MAX_BYTES: u64 = 64 * 1024;
 /// An answer up to this size is sent at once.
 const WHOLE_ANSWER_MAX_BYTES: u64 = 256 * 1024;
 
@@ -37,15 +42,17 @@ pub(crate) struct Port {
     pub gate: Arc<Gate>,
 }
 
-type AnswerBody = BoxBody<Bytes, io::Error>;
+pub(crate) type AnswerBody = BoxBody<Bytes, io::Error>;
 
-/// Answers a request. What fails is an answer too.
+/// Answers a request. What fails is an answer too; only a fault ends the connection instead.
 pub(crate) async fn answer(
     store: Store,
     incoming: hyper::Request<Incoming>,
     client_ip: IpAddr,
     port: Port,
-) -> Result<Response<AnswerBody>, Infallible> {
+    faults: Option<Arc<Faults>>,
+    reset: Reset,
+) -> io::Result<Response<AnswerBody>> {
     let (head, body) = incoming.into_parts();
     let arrival = Arrival {
         method: head.method,
@@ -57,23 +64,81 @@ pub(crate) async fn answer(
         is_https: port.is_https,
         gate: port.gate,
     };
-    let mut request = Request::new(arrival, |name| store.account(name).is_some());
+    let request = Request::new(arrival, |name| store.account(name).is_some());
+    match faults {
+        None => Ok(carry_out_request(store, request, body).await),
+        Some(faults) => effect::answer(&faults, store, request, body, &reset).await,
+    }
+}
+
+/// Does what a request asks for, where its work may be done.
+pub(crate) async fn carry_out_request(
+    store: Store,
+    request: Request,
+    body: Incoming,
+) -> Response<AnswerBody> {
+    let is_inline = is_quick(&store, &request);
     let source = match body.is_end_stream() {
         true => RequestBody::empty(),
+        false if is_inline => gather(body).await,
         false => feed(body),
     };
-    let work = tokio::task::spawn_blocking(move || {
-        request.is_flat = is_flat(&store, &request.account);
-        let allowed = auth::authorize(&store, &mut request);
-        let reply = carry_out(&store, &request, allowed, source).finish(&request);
-        respond(reply, &request)
-    });
-    Ok(work.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a request's thread panicked");
+    let work = move || answer_now(&store, request, source);
+    let answered = match is_inline {
+        true => catch_unwind(AssertUnwindSafe(work)).map_err(|_| ()),
+        false => tokio::task::spawn_blocking(work).await.map_err(|_| ()),
+    };
+    answered.unwrap_or_else(|()| {
+        tracing::error!("the work for a request panicked");
         let mut response = Response::new(whole(Bytes::new()));
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         response
-    }))
+    })
+}
+
+/// Does a request's work and prepares its answer; it may wait for the disk.
+fn answer_now(store: &Store, mut request: Request, source: RequestBody) -> Response<AnswerBody> {
+    request.is_flat = is_flat(store, &request.account);
+    let allowed = auth::authorize(store, &mut request);
+    let reply = carry_out(store, &request, allowed, source).finish(&request);
+    respond(reply, &request)
+}
+
+/// Whether a request is about one path, has a small body and waits for no disk: then handing it to another thread
+/// would take longer than its work.
+fn is_quick(store: &Store, request: &Request) -> bool {
+    let is_small = match request.content_length() {
+        Some(length) => length <= QUICK_BODY_MAX_BYTES,
+        None => !request.headers.contains_key(TRANSFER_ENCODING),
+    };
+    let is_of_one_path = match request.method {
+        Method::GET | Method::HEAD => true,
+        Method::PUT => {
+            !request.headers.contains_key("x-ms-copy-source")
+                && !request.headers.contains_key("x-ms-rename-source")
+        }
+        Method::PATCH => {
+            request.query.is("action", "append") || request.query.is("action", "flush")
+        }
+        _ => false,
+    };
+    is_small && is_of_one_path && !request.path.is_empty() && !store.is_on_disk()
+}
+
+/// Waits for a small body.
+async fn gather(mut body: Incoming) -> RequestBody {
+    let mut chunks = Vec::new();
+    while let Some(frame) = body.frame().await {
+        match frame.map(Frame::into_data) {
+            Ok(Ok(data)) => chunks.push(Ok(data)),
+            Ok(Err(_)) => {}
+            Err(error) => {
+                chunks.push(Err(io::Error::new(io::ErrorKind::UnexpectedEof, error)));
+                break;
+            }
+        }
+    }
+    RequestBody::gathered(chunks)
 }
 
 /// Whether an account has no hierarchical namespace.
@@ -129,7 +194,7 @@ fn whole(bytes: Bytes) -> AnswerBody {
     Full::new(bytes).map_err(|never| match never {}).boxed()
 }
 
-fn respond(mut reply: Reply, request: &Request) -> Response<AnswerBody> {
+pub(crate) fn respond(mut reply: Reply, request: &Request) -> Response<AnswerBody> {
     let length = reply.length();
     let is_head = request.method == hyper::Method::HEAD;
     if !reply.headers.contains_key(hyper::header::CONTENT_LENGTH) && reply.status != 304 && !is_head
@@ -179,10 +244,10 @@ fn stream(mut reader: Box<ContentReader>, offset: u64, length: u64) -> AnswerBod
         while left > 0 {
             let limit = usize::try_from(left).unwrap_or(usize::MAX);
             let chunk = match reader.next_run(limit) {
-                Ok([]) => break,
+                Ok(run) if run.is_empty() => break,
                 Ok(run) => {
                     left -= run.len() as u64;
-                    Ok(Frame::data(Bytes::copy_from_slice(run)))
+                    Ok(Frame::data(run))
                 }
                 Err(error) => {
                     tracing::error!(%error, "an answer was cut off");
@@ -222,6 +287,10 @@ fn stream_structured(mut reader: Box<ContentReader>, offset: u64, length: u64) -
 }
 
 /// A body whose pieces come through a channel.
+pub(crate) fn piecewise(pieces: mpsc::Receiver<io::Result<Frame<Bytes>>>) -> AnswerBody {
+    FileBody(pieces).boxed()
+}
+
 struct FileBody(mpsc::Receiver<io::Result<Frame<Bytes>>>);
 
 impl Body for FileBody {

@@ -16,6 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{oneshot, watch};
 
 use crate::account::DEFAULT_ACCOUNT_NAME;
+use crate::faults::connection::{Resettable, Socket};
+use crate::faults::{Faults, admin};
 use crate::protocol::auth::{AccessOptions, Gate};
 use crate::protocol::request::Face;
 use crate::serve::{self, Port};
@@ -45,6 +47,10 @@ pub struct ServerOptions {
     /// Whether a signed request may say in `x-lakestage-identity` for whom it is, so that access control applies to
     /// it. Refused unless it is switched on.
     pub takes_identities: bool,
+    /// What shall go wrong, and where requests are recorded.
+    pub faults: Option<Arc<Faults>>,
+    /// The port of 127.0.0.1 on which the plan of faults can be changed, if there is one; 0 takes any that is free.
+    pub faults_port: Option<u16>,
     /// Who may come in besides holders of a key, and from where.
     pub access: AccessOptions,
     /// How far behind an account's read-only copy says it is.
@@ -60,6 +66,8 @@ impl Default for ServerOptions {
             blob_port: BLOB_PORT,
             dfs_port: DFS_PORT,
             takes_identities: false,
+            faults: None,
+            faults_port: None,
             access: AccessOptions::default(),
             secondary_lag_s: 0,
             tls: None,
@@ -72,6 +80,7 @@ pub struct Server {
     store: Store,
     blob: SocketAddr,
     dfs: SocketAddr,
+    faults: Option<SocketAddr>,
     speaker: Option<Speaker>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -92,15 +101,26 @@ impl Server {
     /// # Errors
     /// When a port is taken, or may not be used; a certificate that cannot be read, made or used.
     pub fn start(store: Store, options: ServerOptions) -> io::Result<Self> {
-        let listen = |port: u16| {
-            let address = SocketAddr::new(options.bind, port);
+        let listen_at = |bind: IpAddr, port: u16| {
+            let address = SocketAddr::new(bind, port);
             let named =
                 |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
             let listener = TcpListener::bind(address).map_err(named)?;
             listener.set_nonblocking(true)?;
             Ok::<_, io::Error>(listener)
         };
+        let listen = |port| listen_at(options.bind, port);
         let (blob, dfs) = (listen(options.blob_port)?, listen(options.dfs_port)?);
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let admin = options
+            .faults_port
+            .map(|port| listen_at(loopback, port))
+            .transpose()?;
+        let faults_address = admin.as_ref().map(TcpListener::local_addr).transpose()?;
+        let faults = match admin.is_some() {
+            true => Some(options.faults.unwrap_or_default()),
+            false => options.faults,
+        };
         let speaker = match &options.tls {
             None => None,
             Some(tls) => {
@@ -123,10 +143,14 @@ impl Server {
                 takes_identities: options.takes_identities,
                 secondary_lag_s: options.secondary_lag_s,
             }),
+            faults,
         };
         let thread = thread::Builder::new()
             .name("lake-server".to_owned())
             .spawn(move || {
+                if let Some((admin, faults)) = admin.zip(serving.faults.clone()) {
+                    runtime.spawn(admin::serve(admin, faults));
+                }
                 runtime.block_on(run(serving, blob, dfs, stopped));
                 // Handlers that still run have had their time.
                 runtime.shutdown_timeout(Duration::from_secs(1));
@@ -135,6 +159,7 @@ impl Server {
             store,
             blob: blob_address,
             dfs: dfs_address,
+            faults: faults_address,
             speaker,
             stop: Some(stop),
             thread: Some(thread),
@@ -164,6 +189,12 @@ impl Server {
     #[must_use]
     pub fn dfs_address(&self) -> SocketAddr {
         self.dfs
+    }
+
+    /// The address of the port for faults.
+    #[must_use]
+    pub fn faults_address(&self) -> Option<SocketAddr> {
+        self.faults
     }
 
     /// The certificate authority that was made for this server, in PEM, for clients to trust.
@@ -219,6 +250,7 @@ struct Serving {
     store: Store,
     speaker: Option<Speaker>,
     gate: Arc<Gate>,
+    faults: Option<Arc<Faults>>,
 }
 
 async fn run(
@@ -305,33 +337,44 @@ async fn open(serving: Serving, stream: tokio::net::TcpStream, connection: Conne
             _ = ends.changed() => return,
         },
     };
+    let gate = serving.gate.clone();
     let port = |is_https| Port {
         face,
         is_https,
-        gate: serving.gate.clone(),
+        gate: gate.clone(),
     };
     match opened {
         Ok(Opened::Plain(stream)) => {
-            answer(serving.store, stream, client, port(false), watcher).await;
+            answer(serving, stream, client, port(false), watcher).await;
         }
         Ok(Opened::Tls(stream)) => {
-            answer(serving.store, *stream, client, port(true), watcher).await;
+            answer(serving, *stream, client, port(true), watcher).await;
         }
         // Mostly a client that does not trust the certificate.
         Err(error) => tracing::debug!(%error, %client, "a connection was not opened"),
     }
 }
 
-async fn answer<S>(store: Store, stream: S, client: SocketAddr, port: Port, watcher: Watcher)
+async fn answer<S>(serving: Serving, stream: S, client: SocketAddr, port: Port, watcher: Watcher)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: Socket + AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service =
-        service_fn(move |request| serve::answer(store.clone(), request, client.ip(), port.clone()));
+    let (connection, reset) = Resettable::new(stream);
+    let Serving { store, faults, .. } = serving;
+    let service = service_fn(move |request| {
+        serve::answer(
+            store.clone(),
+            request,
+            client.ip(),
+            port.clone(),
+            faults.clone(),
+            reset.clone(),
+        )
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_secs(HEADER_READ_TIMEOUT_S))
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(connection), service);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "a connection ended early");
     }

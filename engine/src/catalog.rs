@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::block::{Extent, Packs};
 use crate::checksum::crc32c;
 use crate::clock::Ticks;
 use crate::compaction::Layout;
+use crate::environment::Quota;
 use crate::error::{Error, IoContext, Result};
 use crate::feed::Retention;
 use crate::files;
@@ -94,6 +96,9 @@ pub(crate) struct Catalog {
     /// How long changes are kept for readers of the change feed.
     #[serde(default)]
     pub retention: Retention,
+    /// How much the environment may hold.
+    #[serde(default)]
+    pub quota: Quota,
     /// Every change up to this version stands in blocks.
     pub folded_version: u64,
     /// The time of the last commit in blocks.
@@ -173,6 +178,7 @@ impl Catalog {
             tables: BTreeMap::new(),
             links: BTreeMap::new(),
             retention: Retention::default(),
+            quota: Quota::default(),
             folded_version: 0,
             last_committed: 0,
             next_table: 0,
@@ -236,7 +242,13 @@ pub(crate) fn parse_catalog(path: &Path, bytes: &[u8]) -> Result<Catalog> {
 /// Reads a file of the catalog folder, and checks it.
 pub(crate) fn read_file(folder: &Path, entry: &FileEntry) -> Result<Vec<u8>> {
     let path = folder.join(&entry.file);
-    let bytes = fs::read(&path).context("reading", &path)?;
+    let bytes = match fs::read(&path) {
+        // What names it is older than it should be, or somebody removed it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Error::corrupt(&path, "the file is named and is missing"));
+        }
+        read => read.context("reading", &path)?,
+    };
     if crc32c(&[&bytes]) != entry.crc32c {
         return Err(Error::corrupt(&path, "the file fails its checksum"));
     }
@@ -278,13 +290,23 @@ impl CatalogStore {
         let pointer = serde_json::to_vec(&entry)
             .map_err(|e| Error::invalid(format!("the catalog cannot be written: {e}")))?;
         self.journal.set_meta(CATALOG_KEY, Some(&pointer))?;
-        self.collect(catalog, &entry.file)
+        // The new catalog counts already, whatever becomes of the old one's files.
+        if let Err(error) = self.collect(catalog, &entry.file) {
+            tracing::warn!(%error, "an old catalog stays until the next one");
+        }
+        Ok(())
     }
 
     /// Writes a file for the next catalog to name.
     pub(crate) fn write(&self, file: String, bytes: &[u8]) -> Result<FileEntry> {
         self.journal.check()?;
-        files::write_file(&self.folder.join(&file), bytes)?;
+        self.journal.check_room()?;
+        if let Err(error) = files::write_file(&self.folder.join(&file), bytes) {
+            if error.is_failed_write() {
+                self.journal.poison(&error.to_string());
+            }
+            return Err(error);
+        }
         Ok(FileEntry {
             file,
             crc32c: crc32c(&[bytes]),

@@ -20,6 +20,9 @@ pub enum ErrorKind {
     Conflict,
     /// More is on its way than the engine takes. Nothing was kept; wait and send it again.
     Busy,
+    /// The environment holds as much as its quota allows. Nothing was kept; delete rows, or raise the
+    /// quota.
+    OverQuota,
     /// What was asked for is not kept any more. Read it again from a snapshot.
     Expired,
     /// The engine refuses writes until it is opened again.
@@ -65,6 +68,18 @@ pub enum Error {
     /// More is on its way than the queue or the memory for it holds.
     #[error("{0}")]
     Busy(String),
+    /// A commit would exceed the environment's quota; nothing of it was kept.
+    #[error(
+        "the environment would hold {would_hold} {what}, and its quota is {limit}; nothing of this commit was kept. Delete rows, shorten the retention of changes (`lakestage retention set`), or raise the quota (`lakestage quota set`)"
+    )]
+    OverQuota {
+        /// What the limit counts: `bytes` or `rows`.
+        what: &'static str,
+        /// The limit.
+        limit: u64,
+        /// What there would be.
+        would_hold: u64,
+    },
     /// Changes that were asked for are not kept any more.
     #[error(
         "the change token expired: the changes before version {oldest_version} are not kept any more. {}",
@@ -124,12 +139,28 @@ impl Error {
             Error::AlreadyExists { .. } => ErrorKind::AlreadyExists,
             Error::Conflict(_) => ErrorKind::Conflict,
             Error::Busy(_) => ErrorKind::Busy,
+            Error::OverQuota { .. } => ErrorKind::OverQuota,
             Error::Expired { .. } => ErrorKind::Expired,
             Error::Poisoned { .. } => ErrorKind::Poisoned,
             Error::Full { .. } => ErrorKind::Full,
             Error::Corrupt { .. } => ErrorKind::Corrupt,
             Error::Io { .. } | Error::Lake(_) => ErrorKind::Io,
         }
+    }
+
+    /// Whether something could not be written or synced, and not for want of room: what the disk holds
+    /// then is in doubt. A file that could not even be created leaves nothing in doubt.
+    pub(crate) fn is_failed_write(&self) -> bool {
+        const ACTIONS: [&str; 4] = [
+            "writing",
+            "writing a segment",
+            "renaming into place",
+            "syncing",
+        ];
+        let Error::Io { action, .. } = self else {
+            return false;
+        };
+        ACTIONS.contains(action) || action.starts_with("syncing ")
     }
 
     /// The same error with the number of the input row in it, where it is about a row.

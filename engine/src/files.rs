@@ -4,11 +4,65 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{IoContext, Result};
+use crate::error::{Error, IoContext, Result};
+use crate::faults::{self, Operation};
+
+/// A new file that is being written.
+pub(crate) struct NewFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl NewFile {
+    /// Creates it, or empties the one that is there.
+    pub(crate) fn create(path: &Path) -> io::Result<Self> {
+        faults::meet(Operation::Create, path)?;
+        Ok(NewFile {
+            file: File::create(path)?,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Makes its content durable.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        faults::meet(Operation::Sync, &self.path)?;
+        self.file.sync_all()
+    }
+
+    /// The open file.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        faults::meet(Operation::Write, &self.path)?;
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Gives a file its name. Only a sync of the folder makes that durable.
+pub(crate) fn rename(from: &Path, to: &Path) -> Result<()> {
+    faults::meet(Operation::Rename, to)
+        .and_then(|()| fs::rename(from, to))
+        .context("renaming into place", to)
+}
+
+/// Gives a file one more name.
+pub(crate) fn hard_link(from: &Path, to: &Path) -> io::Result<()> {
+    faults::meet(Operation::Link, to)?;
+    fs::hard_link(from, to)
+}
 
 /// Makes the entries of a folder durable: new names, renamed names, removed names.
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
-    File::open(folder)
+    faults::meet(Operation::Sync, folder)
+        .and_then(|()| File::open(folder))
         .and_then(|f| f.sync_all())
         .context("syncing the folder", folder)
 }
@@ -18,7 +72,9 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
     if folder.is_dir() {
         return Ok(());
     }
-    fs::create_dir_all(folder).context("creating the folder", folder)?;
+    faults::meet(Operation::Create, folder)
+        .and_then(|()| fs::create_dir_all(folder))
+        .context("creating the folder", folder)?;
     match folder.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => sync_folder(parent),
         _ => Ok(()),
@@ -29,12 +85,12 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
 /// once this returned.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let temporary = temporary_name(path);
-    let written = File::create(&temporary).and_then(|mut file| {
+    let written = NewFile::create(&temporary).and_then(|mut file| {
         file.write_all(bytes)?;
-        file.sync_all()
+        file.sync()
     });
     written.context("writing", &temporary)?;
-    fs::rename(&temporary, path).context("renaming into place", path)?;
+    rename(&temporary, path)?;
     match path.parent() {
         Some(parent) => sync_folder(parent),
         None => Ok(()),
@@ -53,7 +109,7 @@ pub(crate) const TEMPORARY_SUFFIX: &str = ".unfinished";
 
 /// Removes a file; it is fine if it is gone already.
 pub(crate) fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
+    match faults::meet(Operation::Remove, path).and_then(|()| fs::remove_file(path)) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).context("removing", path),
         _ => Ok(()),
     }
@@ -61,7 +117,7 @@ pub(crate) fn remove_file(path: &Path) -> Result<()> {
 
 /// Removes a folder with everything below it; it is fine if it is gone already.
 pub(crate) fn remove_folder(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
+    match faults::meet(Operation::Remove, path).and_then(|()| fs::remove_dir_all(path)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         removed => removed.context("removing", path)?,
     }
@@ -80,6 +136,23 @@ pub(crate) fn names_in(folder: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
+}
+
+/// So much stays free of what segments and packs may take, for the metadata that releases others.
+pub(crate) const RESERVE_BYTES: u64 = 4 << 20;
+
+/// Whether so many bytes may be written to a folder, so that the reserve is left.
+///
+/// # Errors
+/// `Full` if not.
+pub(crate) fn check_room(folder: &Path, bytes: u64, action: &'static str) -> Result<()> {
+    if free_bytes(folder)? >= RESERVE_BYTES + bytes {
+        return Ok(());
+    }
+    Err(Error::Full {
+        action,
+        path: folder.to_owned(),
+    })
 }
 
 /// Bytes that an unprivileged process may still write to the disk of `folder`.

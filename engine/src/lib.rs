@@ -47,14 +47,19 @@ mod clock;
 mod compaction;
 mod environment;
 mod error;
+#[doc(hidden)]
+pub mod faults;
 mod feed;
 mod files;
+#[cfg(test)]
+mod hostile;
 mod ingest;
 mod journal;
 mod lake;
 mod link;
 mod locks;
 mod map;
+mod metrics;
 mod publish;
 mod row;
 mod salvage;
@@ -69,8 +74,8 @@ pub use check::{Depth, DumpPart, Finding, LakeOf, VerifyReport, dump_folder, ver
 pub use clock::{Clock, ManualClock, SystemClock, TICKS_PER_SECOND, Ticks};
 pub use compaction::{DeletePartition, Granularity, Layout, Mode};
 pub use environment::{
-    CurrentRow, Environment, EnvironmentStatus, OpenOptions, TableOptions, TableStatus,
-    Transaction, Write,
+    CurrentRow, Environment, EnvironmentStatus, OpenOptions, Quota, QuotaStatus, TableOptions,
+    TableStatus, Transaction, Write,
 };
 pub use error::{Error, ErrorKind, Result, RowError, SnapshotName};
 pub use feed::{
@@ -79,12 +84,14 @@ pub use feed::{
 };
 pub use ingest::{Ingest, IngestFormat, IngestOptions, IngestProgress, IngestReport};
 pub use journal::{
-    BackPressure, Commit, CommitTicket, Durability, Journal, MemoryJournal, Receipt, SledJournal,
+    BackPressure, Commit, CommitTicket, Durability, Journal, LogEnd, MemoryJournal, Receipt,
+    SledJournal,
 };
 pub use lake::{FolderLake, Lake, LakeEntry, Part, Traffic};
 pub use link::{
     Activity, IncrementalStatus, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink,
 };
+pub use metrics::{COMMIT_LATENCY_BOUNDS_S, EnvironmentMetrics};
 pub use publish::{
     MODEL_FILE, ModelSettings, PartitionNames, RowDifference, SNAPSHOTS_KEPT, SnapshotAt,
     SnapshotColumn, SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows,

@@ -6,8 +6,8 @@ mod planted;
 
 use std::fs;
 
-use lakestage_engine::{Depth, Environment, ErrorKind};
-use planted::{Planted, id};
+use lakestage_engine::{Depth, DumpPart, Environment, ErrorKind, dump_folder, verify_folder};
+use planted::{Planted, id, put};
 
 #[test]
 fn a_whole_environment_has_no_findings_closed_or_open() {
@@ -162,4 +162,19 @@ fn a_damaged_block_is_never_served_and_the_other_blocks_are() {
     assert_eq!(get(3).unwrap_err().kind(), ErrorKind::Corrupt);
     assert!(get(planted::ROWS - 2).unwrap().is_some());
     assert!(get(planted::ROWS + 1).unwrap().is_some(), "in a segment");
+}
+
+#[test]
+fn a_folder_that_another_has_open_is_not_looked_at_from_outside() {
+    let planted = Planted::new();
+    let environment = planted.open();
+    let folder = planted.environment_folder();
+    let refused = verify_folder(&folder, Depth::Quick, &planted.lakes()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    let refused = dump_folder(&folder, &DumpPart::Journal, &mut |_| Ok(())).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    // Whoever has it open looks itself, and goes on writing.
+    let found = environment.verify(Depth::Quick, &planted.lakes()).unwrap();
+    assert!(found.findings.is_empty(), "{:?}", found.findings);
+    put(&environment, 20_000..20_001, "after");
 }

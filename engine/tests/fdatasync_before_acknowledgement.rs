@@ -35,10 +35,14 @@ fn commit_under_trace(folder: &Path, options: OpenOptions) -> Environment {
         .create_table(schema, TableOptions::default())
         .unwrap();
     for number in 0..COMMITS {
-        let id = format!("8f14e45f-ceea-4672-a1b0-{number:012}");
-        let row = [(key, Value::Text(&id)), (subject, Value::Text(SUBJECT))];
+        // The last one is so large that it goes past sled.
+        let rows = if number + 1 == COMMITS { 500 } else { 1 };
         let mut transaction = environment.transaction();
-        transaction.write(Write::Create, "task", &row).unwrap();
+        for row in 0..rows {
+            let id = format!("8f14e45f-ceea-4672-a1b0-{number:06}{row:06}");
+            let row = [(key, Value::Text(&id)), (subject, Value::Text(SUBJECT))];
+            transaction.write(Write::Create, "task", &row).unwrap();
+        }
         transaction.commit().unwrap();
         eprintln!("{ACKNOWLEDGED}");
     }

@@ -9,7 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use lakestage_engine::{
-    Activity, Depth, Environment, ErrorKind, OpenOptions, SalvageReport, salvage, verify_folder,
+    Activity, Depth, Environment, ErrorKind, NewConsumer, OpenOptions, SalvageReport, salvage,
+    verify_folder,
 };
 use planted::{Planted, ROWS, SEALED_ROWS, TAIL_ROWS, id, put};
 
@@ -210,4 +211,52 @@ fn without_a_catalog_there_is_nothing_to_place_rows_by() {
     fs::write(to.join("something"), b"").unwrap();
     let error = salvage(&planted.environment_folder(), &to).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+}
+
+#[test]
+fn consumers_begin_anew_and_are_told() {
+    let planted = Planted::new();
+    let environment = planted.open();
+    let consumer = NewConsumer::new("warehouse", "task");
+    environment.create_consumer(&consumer).unwrap();
+    drop(environment);
+    let kept = kept(&planted);
+    let [loss] = &kept.report.lost[..] else {
+        panic!("{:?}", kept.report.lost);
+    };
+    assert!(loss.what.contains("consumer warehouse"), "{loss:?}");
+    assert_eq!(loss.table.as_deref(), Some("task"));
+    assert!(kept.missing.is_empty());
+    assert!(kept.environment.consumers().is_empty());
+}
+
+#[test]
+fn a_damaged_large_batch_takes_its_commit_and_no_other() {
+    let planted = Planted::new();
+    let environment = planted.open();
+    for rows in [10_000..10_200, 10_200..10_400] {
+        put(&environment, rows, &"large ".repeat(50));
+    }
+    put(&environment, 10_400..10_401, "small");
+    drop(environment);
+    let file = planted.environment_folder().join("journal/bulk-00");
+    flip(&file, 4_096 + 1_000);
+    let findings = planted.findings(Depth::Quick);
+    let named = findings.iter().find(|f| f.file == "journal/bulk-00");
+    assert!(
+        named.is_some_and(|f| f.place == "byte 4096"),
+        "{findings:?}"
+    );
+    let opened = Environment::open(&planted.environment_folder());
+    assert_eq!(opened.err().unwrap().kind(), ErrorKind::Corrupt);
+    let kept = kept(&planted);
+    let has = |n: u32| {
+        let row = kept.environment.get("task", id(n).parse().unwrap());
+        row.unwrap().is_some()
+    };
+    assert!(kept.missing.is_empty());
+    assert!((10_000..10_200).all(|n| !has(n)));
+    assert!((10_200..10_401).all(has));
+    let lost = kept.report.lost.iter().find(|loss| loss.rows == Some(200));
+    assert!(lost.is_some(), "{:?}", kept.report.lost);
 }

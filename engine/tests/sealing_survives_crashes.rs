@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use lakestage_engine::{
     Environment, EnvironmentSettings, ErrorKind, Journal as _, ManualClock, MemoryJournal,
     OpenOptions, TableOptions, TableSchema, Value, Write,
 };
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 const TASK: &str = r#"{"name": "task", "primaryKey": "taskid", "columns": [
     {"name": "taskid", "type": "uniqueidentifier"},
@@ -166,7 +168,7 @@ fn stored(environment: &Environment) -> Rows {
     rows
 }
 
-fn run(segment_bytes: usize, steps: &[Step], spoil: u8, writes_back: bool) {
+fn run(segment_bytes: usize, steps: &[Step], spoil: u8, writes_back: usize) {
     let mut world = World::new(segment_bytes);
     let mut environment = world.open();
     let mut last_version = 0;
@@ -192,9 +194,7 @@ fn run(segment_bytes: usize, steps: &[Step], spoil: u8, writes_back: bool) {
         if let Some(perhaps) = perhaps {
             last_version = environment.status().unwrap().last_version.max(last_version);
             drop(environment);
-            if writes_back {
-                world.journal.write_back();
-            }
+            world.journal.write_back_part(writes_back);
             world.journal.cut_power();
             world.spoil_unnamed_files(spoil);
             environment = world.open();
@@ -215,10 +215,16 @@ fn run(segment_bytes: usize, steps: &[Step], spoil: u8, writes_back: bool) {
     assert_eq!(rows, world.rows.len() as u64);
 }
 
-fn cases(normal: u32) -> ProptestConfig {
+/// The seed is printed, and taken from `LAKESTAGE_SEED` to try again what failed.
+fn cases(cases: u32) -> ProptestConfig {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let given = std::env::var("LAKESTAGE_SEED").ok();
+    let seed = given.map_or(now.as_nanos() as u64, |seed| seed.parse().unwrap());
+    println!("LAKESTAGE_SEED={seed}");
     ProptestConfig {
-        cases: normal,
+        cases,
         failure_persistence: None,
+        rng_seed: RngSeed::Fixed(seed),
         ..ProptestConfig::default()
     }
 }
@@ -231,7 +237,7 @@ proptest! {
         segment_bytes in 1_000usize..20_000,
         steps in prop::collection::vec(step(), 1..25),
         spoil in 0u8..4,
-        writes_back: bool,
+        writes_back in 0usize..8,
     ) {
         run(segment_bytes, &steps, spoil, writes_back);
     }
@@ -246,7 +252,7 @@ proptest! {
         segment_bytes in 1_000usize..20_000,
         steps in prop::collection::vec(step(), 1..40),
         spoil in 0u8..4,
-        writes_back: bool,
+        writes_back in 0usize..8,
     ) {
         run(segment_bytes, &steps, spoil, writes_back);
     }

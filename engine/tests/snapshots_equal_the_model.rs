@@ -101,12 +101,13 @@ struct Harness {
     seen: BTreeMap<String, Vec<u8>>,
 }
 
-/// Segments so small that one compaction meets several of them.
+/// Segments so small that one compaction meets several of them, and cuts every partition into ranges.
 fn options(clock: &Arc<ManualClock>) -> OpenOptions {
     OpenOptions {
         segment_bytes: 400_000,
         tail_bytes_max: 800_000,
         unmerged_bytes_max: 6_000_000,
+        merge_bytes: 60_000,
         ..OpenOptions::from(clock.clone())
     }
 }

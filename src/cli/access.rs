@@ -104,6 +104,10 @@ impl AccessArgs {
     }
 
     /// The certificate to show, if any. One that is made is kept in `folder`.
+    pub(crate) fn is_self_signed(&self) -> bool {
+        self.self_signed
+    }
+
     pub(crate) fn tls(&self, folder: &Path) -> Option<Tls> {
         if let (Some(certificate), Some(key)) = (&self.tls_cert, &self.tls_key) {
             return Some(Tls::Given {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    account, backup, changes, demo, dump, environment, fs, ingest, link, retention, salvage, serve,
-    snapshot, status, table, token, trickle, verify,
+    account, backup, bench, changes, demo, dump, environment, fs, ingest, link, quota, retention,
+    salvage, serve, snapshot, status, table, token, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Changes(changes::ChangesArgs),
     /// Say how long changes are kept, and show who keeps them
     Retention(retention::RetentionArgs),
+    /// Say how much an environment may hold, and show what it holds
+    Quota(quota::QuotaArgs),
     /// Show environments, tables and links in numbers
     Status(status::StatusArgs),
     /// Write a backup of an environment while others go on writing
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     Dump(dump::DumpArgs),
     /// Work with the files of the emulator's lake
     Fs(fs::FsArgs),
+    /// Measure on this machine
+    Bench(bench::BenchArgs),
     /// Issue a bearer token for an account of the emulator
     Token(token::TokenArgs),
 }
@@ -98,7 +102,11 @@ impl Cli {
     pub(crate) fn can_be_forwarded(&self) -> bool {
         !matches!(
             self.command,
-            Command::Demo(_) | Command::Serve(_) | Command::Run(_) | Command::Token(_)
+            Command::Bench(_)
+                | Command::Demo(_)
+                | Command::Serve(_)
+                | Command::Run(_)
+                | Command::Token(_)
         )
     }
 }

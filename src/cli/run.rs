@@ -13,8 +13,8 @@ use lakestage::{DataFolder, DataFolderOptions};
 use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
-    account, backup, changes, control, demo, dump, environment, fs, ingest, link, output,
-    retention, salvage, serve, snapshot, status, table, token, trickle, verify,
+    account, backup, bench, changes, control, demo, dump, environment, fs, ingest, link, output,
+    quota, retention, salvage, serve, snapshot, status, table, token, trickle, verify,
 };
 
 const FAILED: u8 = 1;
@@ -69,6 +69,7 @@ fn start(cli: Cli, console: &LocalConsole) -> Result<u8> {
         Command::Demo(args) => demo::run(&args, &data, console, cli.json)?,
         Command::Serve(args) => serve::run(&args, &data, console, cli.json)?,
         Command::Run(args) => trickle::run(&args, &data, console, cli.json)?,
+        Command::Bench(args) => bench::run(&args, cli.json, console)?,
         command => {
             let session = Session {
                 data: &data,
@@ -92,6 +93,7 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Snapshot(args) => snapshot::run(args, session),
         Command::Changes(args) => changes::run(args, session),
         Command::Account(args) => account::run(args, session),
+        Command::Quota(args) => quota::run(args, session),
         Command::Retention(args) => retention::run(args, session),
         Command::Status(args) => status::run(args, session),
         Command::Backup(args) => backup::backup(args, session),
@@ -101,7 +103,7 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Dump(args) => dump::run(args, session),
         Command::Fs(args) => fs::run(args, session),
         Command::Token(args) => token::run(args, session),
-        Command::Demo(_) | Command::Serve(_) | Command::Run(_) => {
+        Command::Bench(_) | Command::Demo(_) | Command::Serve(_) | Command::Run(_) => {
             anyhow::bail!("a running server does not start another one")
         }
     }

@@ -1,7 +1,7 @@
 //! `lakestage serve`
 
 use std::io::ErrorKind;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ use signal_hook::iterator::Signals;
 use super::access::{self, AccessArgs};
 use super::console::Console;
 use super::control::ControlServer;
+use super::faults::FaultArgs;
+use super::metrics::MetricsServer;
 use super::output;
 
 /// Serve the lake on the Blob and the DFS port.
@@ -39,16 +41,21 @@ Ctrl-C ends it; what was acknowledged is on the disk. A crash of lakestage takes
 --sync says what a power cut may take of what clients wrote. Commits and published snapshots are on the disk whatever \
 it says.")]
 pub(crate) struct ServeArgs {
-    #[command(flatten)]
-    pub server: ServerArgs,
-
     /// When what clients change in the lake is on the disk, relative to the answer
     #[arg(long, value_enum, default_value_t = Sync::Group)]
     sync: Sync,
 
+    /// Tell metrics of environments and links in Prometheus' text form at http://<ADDRESS>/metrics; port 0 takes any
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "memory")]
+    metrics: Option<SocketAddr>,
+
     /// Serve an empty lake of which nothing is kept; no data folder is opened, and no environment is there
     #[arg(long, conflicts_with = "sync")]
     pub memory: bool,
+
+    // Last: what follows would stand under the heading that it ends with.
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// Where the lake is served.
@@ -81,6 +88,9 @@ pub(crate) struct ServerArgs {
     /// Let signed requests say in x-lakestage-identity for whom they are, so that access control applies to them
     #[arg(long)]
     pub take_identities: bool,
+
+    #[command(flatten)]
+    pub faults: FaultArgs,
 
     /// Let the accounts' read-only copies, <account>-secondary, say that they are so far behind (Last-Sync-Time)
     #[arg(long, value_name = "SECONDS", default_value_t = 0)]
@@ -194,6 +204,8 @@ impl ServerArgs {
             blob_port: self.blob_port,
             dfs_port: self.dfs_port,
             takes_identities: self.take_identities,
+            faults: self.faults.faults()?,
+            faults_port: self.faults.faults_port,
             access: self.access.options()?,
             secondary_lag_s: self.secondary_lag_s,
             tls: self.access.tls(folder),
@@ -221,6 +233,8 @@ impl ServerArgs {
             serving: true,
             blob_endpoint: server.map(Server::blob_url),
             dfs_endpoint: server.map(Server::dfs_url),
+            metrics_endpoint: None,
+            faults_endpoint: server.and_then(faults_endpoint),
             tenant: self.access.tenant.clone(),
             certificate_authority: authority.map(Path::to_owned),
             accounts: accounts.collect(),
@@ -267,6 +281,7 @@ impl Ending {
 pub(crate) struct Serving {
     // In this order: no command is taken any more before the ports close.
     control: ControlServer,
+    metrics: Option<MetricsServer>,
     server: Option<Server>,
     data: Arc<DataFolder>,
     facts: ServingFacts,
@@ -278,6 +293,9 @@ struct ServingFacts {
     serving: bool,
     blob_endpoint: Option<String>,
     dfs_endpoint: Option<String>,
+    metrics_endpoint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults_endpoint: Option<String>,
     /// The tenant of bearer tokens.
     tenant: String,
     /// The file that clients are told to trust.
@@ -298,14 +316,18 @@ impl Serving {
         for name in &environments {
             data.environment(Some(name))?;
         }
+        let metrics = args.metrics.map(|at| MetricsServer::start(at, &data));
+        let metrics = metrics.transpose()?;
         let control = ControlServer::start(&data)?;
         let store = data.store()?;
         let facts = ServingFacts {
+            metrics_endpoint: metrics.as_ref().map(MetricsServer::url),
             environments,
             ..args.server.facts(&store, server.as_ref())
         };
         Ok(Serving {
             control,
+            metrics,
             server,
             data,
             facts,
@@ -322,6 +344,7 @@ impl Serving {
 
     pub(crate) fn end(self) {
         drop(self.control);
+        drop(self.metrics);
         if let Some(server) = self.server {
             server.shutdown();
         }
@@ -347,13 +370,25 @@ pub(crate) fn run(
 
 fn run_in_memory(args: &ServeArgs, console: &dyn Console, json: bool) -> Result<()> {
     let ending = Ending::watch()?;
-    let folder = tempfile::tempdir().context("a folder for the certificate")?;
-    let (store, server) = args.server.start_in_memory(folder.path())?;
+    // Only a certificate that is made here needs a place, for clients to find its authority.
+    let folder = match args.server.access.is_self_signed() {
+        true => Some(tempfile::tempdir().context("a folder for the certificate")?),
+        false => None,
+    };
+    let place = folder
+        .as_ref()
+        .map_or(Path::new(""), |folder| folder.path());
+    let (store, server) = args.server.start_in_memory(place)?;
     let facts = args.server.facts(&store, Some(&server));
     output::print(console, json, &facts, serving_text)?;
     ending.wait();
     server.shutdown();
     Ok(())
+}
+
+fn faults_endpoint(server: &Server) -> Option<String> {
+    let address = server.faults_address()?;
+    Some(format!("http://{address}/faults"))
 }
 
 fn serving_text(serving: &ServingFacts) -> String {
@@ -364,6 +399,12 @@ fn serving_text(serving: &ServingFacts) -> String {
     let mut text = String::new();
     if let (Some(blob), Some(dfs)) = (&serving.blob_endpoint, &serving.dfs_endpoint) {
         text = format!("Blob         {blob}\nDFS          {dfs}\n");
+    }
+    if let Some(metrics) = &serving.metrics_endpoint {
+        text += &format!("metrics      {metrics}\n");
+    }
+    if let Some(faults) = &serving.faults_endpoint {
+        text += &format!("faults       {faults}\n");
     }
     if let Some(authority) = &serving.certificate_authority {
         text += &access::how_to_trust(authority);

@@ -75,6 +75,14 @@ fn environment_text(status: &Status) -> String {
         bytes_text(environment.journal_bytes),
         bytes_text(environment.segment_bytes),
     );
+    if let Some(version) = environment.unfinished_version {
+        text.push_str(&format!(
+            "  a commit at version {version} was broken off before it was acknowledged, and dropped when this was opened\n"
+        ));
+    }
+    if let Some(warning) = &environment.quota.warning {
+        let _ = writeln!(text, "  warning: {warning}");
+    }
     text.push_str(&tables_text(&environment.tables, "  "));
     for link in &status.links {
         text.push_str(&link_text(link));
@@ -137,6 +145,9 @@ pub(crate) fn link_text(link: &LinkStatus) -> String {
             counted(link.snapshots, "snapshot")
         ),
     };
+    if let Some(why) = &link.last_failure {
+        let _ = writeln!(text, "  the last attempt to publish failed: {why}");
+    }
     let mut lines = TextTable::new(&[
         ("table", Align::Left),
         ("state", Align::Left),

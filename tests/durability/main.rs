@@ -1,10 +1,14 @@
-//! `kill -9` at random moments while rows are taken in and snapshots are published.
+//! `kill -9` and power cuts at random moments while rows are taken in and snapshots are published.
 //!
 //! Every commit holds some new rows and one row that says which commit it was. After each crash the lake must hold all
 //! that was acknowledged, nothing twice, commits whole or not at all, and a `model.json` that names only whole files.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "../../engine/tests/support/disk.rs"]
+mod disk;
+mod formats;
 mod lake;
+mod power_cuts;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -32,6 +36,22 @@ const TASK: &str = r#"{"name": "task", "primaryKey": "taskid", "columns": [
     {"name": "batch", "type": "integer"},
     {"name": "subject", "type": "string", "maxLength": 200},
     {"name": "versionnumber", "type": "bigint"}]}"#;
+
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Random(now.as_nanos() as u64 | 1)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
 
 fn id(batch: u64, place: u64) -> String {
     format!("{batch:08x}-0000-4000-8000-{place:012x}")
@@ -64,6 +84,19 @@ fn set_up(data: &Path) {
 /// Takes rows in and publishes until the server is killed. Gives the last batch that was acknowledged.
 fn crash(data: &Path, first_batch: u64, after: Duration) -> Option<u64> {
     let server = Server::start(data);
+    write_until(server, data, first_batch, |server| {
+        thread::sleep(after);
+        server.kill();
+    })
+}
+
+/// Takes rows in and publishes until the server has met its end. Gives the last batch that was acknowledged.
+fn write_until(
+    server: Server,
+    data: &Path,
+    first_batch: u64,
+    end: impl FnOnce(Server),
+) -> Option<u64> {
     let mut ingest = server.ingest("task", ROWS_A_COMMIT);
     let mut input = ingest.stdin.take().unwrap();
     let feeding = thread::spawn(move || {
@@ -81,9 +114,8 @@ fn crash(data: &Path, first_batch: u64, after: Duration) -> Option<u64> {
     let publishing = thread::spawn(move || {
         while !ends.load(Ordering::SeqCst) && support::try_run(&folder, &["snapshot"]) {}
     });
-    thread::sleep(after);
+    end(server);
     over.store(true, Ordering::SeqCst);
-    server.kill();
     let acknowledged = support::acknowledged_rows(ingest);
     feeding.join().unwrap();
     publishing.join().unwrap();
@@ -129,16 +161,9 @@ fn fifty_crashes_lose_nothing_that_was_acknowledged() {
     set_up(&data);
     let mut acknowledged = BTreeSet::new();
     let mut next_batch = 1;
-    let mut random = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_nanos() as u64
-        | 1;
+    let mut random = Random::new();
     for round in 0..ROUNDS {
-        random ^= random << 13;
-        random ^= random >> 7;
-        random ^= random << 17;
-        let after = Duration::from_millis(random % KILLED_WITHIN_MS);
+        let after = Duration::from_millis(random.below(KILLED_WITHIN_MS));
         let last = crash(&data, next_batch, after);
         acknowledged.extend(next_batch..=last.unwrap_or(next_batch - 1));
         // Before anything is mended: what model.json names is whole as the crash left it.

@@ -336,7 +336,7 @@ fn an_application_publishes_over_tls_with_its_token() {
     let (site, account) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let owner = "alice=Storage Blob Data Owner@devstoreaccount1";
     let server = Server::start_with(account.path(), &["--self-signed", "--role", owner]);
-    let url = server.serving["blob"].as_str().unwrap().to_owned();
+    let url = server.serving["blobEndpoint"].as_str().unwrap().to_owned();
     let secret = site.path().join("secret");
     fs::write(&secret, DEFAULT_ACCOUNT_KEY).unwrap();
     let authority = url.trim_end_matches("/devstoreaccount1");

@@ -76,6 +76,7 @@ fn every_command_has_help_with_an_example_or_options() {
         vec!["serve"],
         vec!["run"],
         vec!["init"],
+        vec!["bench", "snapshot"],
         vec!["changes"],
         vec!["retention", "show"],
         vec!["retention", "set"],

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lakestage_engine::{Error, FolderLake, Lake, LakeEntry, Part, Result};
+use lakestage_engine::{
+    Error, ErrorKind, FolderLake, Lake, LakeEntry, LinkTableOptions, NewLink, Part, Result,
+};
 
 use crate::world::{World, id};
 
@@ -14,6 +16,8 @@ pub struct FailingLake {
     changes: AtomicUsize,
     fails_at: usize,
     after_the_change: bool,
+    /// Called before each change.
+    watch: Box<dyn Fn() + Send + Sync>,
 }
 
 impl FailingLake {
@@ -23,10 +27,20 @@ impl FailingLake {
             changes: AtomicUsize::new(0),
             fails_at,
             after_the_change,
+            watch: Box::new(|| ()),
+        }
+    }
+
+    /// Never fails, and has somebody look before each change.
+    fn watched(lake: FolderLake, watch: impl Fn() + Send + Sync + 'static) -> Self {
+        FailingLake {
+            watch: Box::new(watch),
+            ..Self::at(lake, usize::MAX, false)
         }
     }
 
     fn change(&self, make: impl FnOnce(&FolderLake) -> Result<()>) -> Result<()> {
+        (self.watch)();
         let fails = self.changes.fetch_add(1, Ordering::SeqCst) == self.fails_at;
         if !fails || self.after_the_change {
             make(&self.lake)?;
@@ -177,4 +191,159 @@ fn a_lake_that_fails_at_any_step_shows_whole_snapshots_and_is_mended() {
             .count();
         assert!(steps >= 6, "only {steps} changes could fail");
     }
+}
+
+/// What a reader of `model.json` finds in every file that it names.
+fn named_files(world: &World, tables: &[&str]) -> BTreeMap<String, String> {
+    let named = tables.iter().flat_map(|table| world.named(table));
+    named
+        .map(|path| (path.clone(), world.text(&path)))
+        .collect()
+}
+
+/// The tables that `model.json` names.
+fn shown_tables(world: &World) -> Vec<String> {
+    let model = world.model();
+    let entities = model["entities"].as_array().unwrap().iter();
+    entities
+        .map(|e| e["name"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Takes a table out of the link with a failure; gives whether the failure came.
+fn fail_and_take_out(fails_at: usize, after_the_change: bool) -> bool {
+    let world = changed_world();
+    let lake = FailingLake::at(world.lake(), fails_at, after_the_change);
+    let member = ["member".to_owned()];
+    world.clock.advance_s(1);
+    let removed = world.environment.remove_link_tables("lake", &lake, &member);
+    // Whatever is shown is there whole.
+    let tables = shown_tables(&world);
+    let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
+    assert!(tables == ["member", "task"] || tables == ["task"]);
+    named_files(&world, &tables);
+    let failed = removed.is_err();
+    if failed {
+        let status = world.environment.link("lake").unwrap();
+        let is_there = status.tables.iter().find(|table| table.name == "task");
+        assert_eq!(is_there.unwrap().state, "CompletedWithFailures");
+        assert!(status.last_failure.unwrap().contains("told to fail"));
+        // Either the failure came before it was visible, or the second try finds it done.
+        let again = world
+            .environment
+            .remove_link_tables("lake", &world.lake(), &member);
+        assert!(again.is_ok_and(|r| r.changed) || shown_tables(&world) == ["task"]);
+    }
+    world.snapshot();
+    assert_eq!(shown_tables(&world), ["task"]);
+    let left = files(&world)
+        .into_iter()
+        .find(|path| path.starts_with("member/"));
+    assert_eq!(left, None, "after a failure at change {fails_at}");
+    failed
+}
+
+#[test]
+fn a_lake_that_fails_while_a_table_leaves_shows_whole_files_and_is_mended() {
+    for after_the_change in [false, true] {
+        let steps = (0..)
+            .take_while(|step| fail_and_take_out(*step, after_the_change))
+            .count();
+        assert!(steps >= 6, "only {steps} changes could fail");
+    }
+}
+
+/// A link that keeps one snapshot, with a failure while the second takes the place of the first.
+fn fail_and_expire(fails_at: usize, after_the_change: bool) -> bool {
+    let world = World::new();
+    let new = NewLink {
+        snapshots_kept: Some(1),
+        ..NewLink::new(
+            "lake",
+            "folder:lake",
+            "https://contoso.dfs.core.windows.net:443",
+            vec![LinkTableOptions::of("task")],
+        )
+    };
+    world.environment.create_link(&world.lake(), &new).unwrap();
+    for year in 2020..2024 {
+        world.task(year, year, "one");
+    }
+    world.snapshot();
+    for year in 2020..2023 {
+        world.task(year, year, "two");
+    }
+    let lake = FailingLake::at(world.lake(), fails_at, after_the_change);
+    world.clock.advance_s(1);
+    let failed = world.environment.snapshot("lake", &lake).is_err();
+    assert_eq!(named_files(&world, &["task"]).len(), 4);
+    world.task(2023, 2023, "two");
+    world.snapshot();
+    let kept: Vec<String> = files(&world)
+        .into_iter()
+        .filter(|path| path.starts_with("task/Snapshot/"))
+        .collect();
+    let mut named = world.named("task");
+    named.sort();
+    assert_eq!(kept, named, "after a failure at change {fails_at}");
+    failed
+}
+
+#[test]
+fn a_lake_that_fails_while_old_snapshots_go_shows_whole_files_and_is_mended() {
+    for after_the_change in [false, true] {
+        let steps = (0..)
+            .take_while(|step| fail_and_expire(*step, after_the_change))
+            .count();
+        assert!(steps >= 6, "only {steps} changes could fail");
+    }
+}
+
+#[test]
+fn a_link_tells_how_it_stands_with_each_table() {
+    let world = World::new();
+    world.link(&["task"]);
+    let told = |world: &World| {
+        let link = world.environment.link("lake").unwrap();
+        (link.tables[0].state, link.last_failure.is_some())
+    };
+    let fail = |world: &World, fails_at| {
+        let lake = FailingLake::at(world.lake(), fails_at, false);
+        world.clock.advance_s(1);
+        let error = world.environment.snapshot("lake", &lake).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Io);
+    };
+    world.task(1, 2020, "one");
+    assert_eq!(told(&world), ("NotStarted", false));
+    fail(&world, 0);
+    assert_eq!(told(&world), ("InProgress", true));
+    let environment = world.environment.clone();
+    let publish_watched = |state: &'static str| {
+        let environment = environment.clone();
+        let lake = FailingLake::watched(world.lake(), move || {
+            let link = environment.link("lake").unwrap();
+            assert_eq!((link.tables[0].state, link.last_failure), (state, None));
+        });
+        world.clock.advance_s(1);
+        world.environment.snapshot("lake", &lake).unwrap();
+        assert!(lake.changes.load(Ordering::SeqCst) >= 3);
+    };
+    publish_watched("InProgress");
+    assert_eq!(told(&world), ("Completed", false));
+    world.task(1, 2020, "changed");
+    publish_watched("PostProcessing");
+    assert_eq!(told(&world), ("Completed", false));
+    assert!(world.text("model.json").contains("\"Completed\""));
+    world.task(2, 2020, "two");
+    fail(&world, 1);
+    assert_eq!(told(&world), ("CompletedWithFailures", true));
+    // What was cut off is known after reopening, its reason is not.
+    drop(environment);
+    let world = world.reopened();
+    assert_eq!(told(&world), ("CompletedWithFailures", false));
+    world.environment.pause_link("lake").unwrap();
+    assert_eq!(told(&world), ("Paused", false));
+    world.environment.resume_link("lake").unwrap();
+    world.snapshot();
+    assert_eq!(told(&world), ("Completed", false));
 }

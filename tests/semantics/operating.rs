@@ -197,8 +197,17 @@ fn run_keeps_the_lake_up_to_date_takes_commands_and_ends_cleanly() {
     assert_eq!(status[0]["links"][0]["lagVersions"], 0);
 }
 
+/// Files that a process has open.
+fn open_files(process: u32) -> Vec<std::path::PathBuf> {
+    let descriptors = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    descriptors
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .filter(|target| target.is_absolute())
+        .collect()
+}
+
 #[test]
-fn a_lake_in_memory_needs_no_folder_and_leaves_none() {
+fn a_lake_in_memory_has_no_file_anywhere() {
     let parent = tempfile::tempdir().unwrap();
     let folder = parent.path().join("none");
     let server = Server::start_with(&folder, &["--memory", "--flat", "devstoreaccount1"]);
@@ -210,8 +219,34 @@ fn a_lake_in_memory_needs_no_folder_and_leaves_none() {
         .unwrap();
     assert!(std::net::TcpStream::connect(address).is_ok());
     assert!(!folder.exists());
+    let inherited = open_files(std::process::id());
+    for file in open_files(server.id()) {
+        let is_own = !inherited.contains(&file) && !file.starts_with("/dev");
+        assert!(!is_own, "{} is open", file.display());
+    }
     drop(server);
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_plan_is_read_at_the_start_and_refused_with_its_file() {
+    let data = tempfile::tempdir().unwrap();
+    let plan = data.path().join("plan.json");
+    let fault = r#"{"faults":[{"match":{"method":"GET"},"do":{"fault":"challenge"}}]}"#;
+    std::fs::write(&plan, fault).unwrap();
+    let plan = plan.to_str().unwrap();
+    let options = ["--memory", "--faults", plan, "--faults-port", "0"];
+    let server = Server::start_with(data.path(), &options);
+    let endpoint = server.serving["faultsEndpoint"].as_str().unwrap();
+    assert!(endpoint.starts_with("http://127.0.0.1:"));
+    drop(server);
+    std::fs::write(plan, fault.replace("challenge", "explode")).unwrap();
+    let (code, _, error) = told(data.path(), &["serve", "--memory", "--faults", plan], "");
+    assert_eq!(code, 1);
+    assert!(
+        error.contains("plan.json") && error.contains("explode"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -306,4 +341,48 @@ fn an_account_without_a_hierarchical_namespace_takes_no_link() {
     assert!(error.contains("hierarchical namespace"), "{error}");
     assert_eq!(json(at, &["link", "status"]).as_array().unwrap().len(), 0);
     run(at, &["link", "new", "--all"]);
+}
+
+#[test]
+fn bench_snapshot_says_what_it_measured_and_leaves_nothing() {
+    let data = tempfile::tempdir().unwrap();
+    let disk = tempfile::tempdir().unwrap();
+    let disk_path = disk.path().to_str().unwrap();
+    let bench = |json: &[&'static str]| {
+        let few = ["bench", "snapshot", "--rows", "10000", "--rounds", "1"];
+        let arguments = [json, &few, &["--dir", disk_path]].concat();
+        run(data.path(), &arguments)
+    };
+    let report: serde_json::Value = serde_json::from_slice(&bench(&["--json"])).unwrap();
+    assert_eq!(report["rows"], 10_000);
+    assert!(report["snapshotBytes"].as_u64().unwrap() > 4_000_000);
+    for measured in [
+        "machineWriteAndSyncBytesPerS",
+        "machineParseCsvBytesPerS",
+        "machineCopyMemoryBytesPerS",
+        "firstSnapshotMs",
+        "rawWriteAndSyncMs",
+    ] {
+        assert!(report[measured].as_f64().unwrap() > 0.0, "{measured}");
+    }
+    let ratios = report["ratios"].as_array().unwrap();
+    let of_raw = ratios
+        .iter()
+        .find(|r| r["name"] == "snapshot_first_of_raw_speed");
+    let of_raw = of_raw.unwrap();
+    assert_eq!(of_raw["goal"], 0.8);
+    let value = of_raw["value"].as_f64().unwrap();
+    assert_eq!(of_raw["holds"], value >= 0.8);
+    let times = ["rawWriteAndSyncMs", "firstSnapshotMs"].map(|t| report[t].as_f64().unwrap());
+    assert!((times[0] / times[1] - value).abs() < 0.001, "{report}");
+    let text = String::from_utf8(bench(&[])).unwrap();
+    for part in [
+        "this machine at best",
+        "copy memory",
+        "snapshot_first_of_raw_speed",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    assert_eq!(std::fs::read_dir(disk.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(data.path()).unwrap().count(), 0);
 }

@@ -8,30 +8,39 @@ use tokio::sync::mpsc::Receiver;
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::structured::Decoder;
 use crate::store::Store;
-use crate::store::extent::Body;
+use crate::store::body::Body;
 
 /// What is read of a body that nobody wants, so that the client gets to see the answer.
 const DRAINED_BYTES_MAX: u64 = 64 << 20;
 
-/// A body that comes through a channel.
+/// A body that comes through a channel, or is there already.
 pub(crate) struct RequestBody {
-    chunks: Option<Receiver<io::Result<Bytes>>>,
+    chunks: Chunks,
     current: Bytes,
+}
+
+enum Chunks {
+    Coming(Receiver<io::Result<Bytes>>),
+    Here(std::vec::IntoIter<io::Result<Bytes>>),
 }
 
 impl RequestBody {
     pub(crate) fn new(chunks: Receiver<io::Result<Bytes>>) -> Self {
         Self {
-            chunks: Some(chunks),
+            chunks: Chunks::Coming(chunks),
+            current: Bytes::new(),
+        }
+    }
+
+    pub(crate) fn gathered(chunks: Vec<io::Result<Bytes>>) -> Self {
+        Self {
+            chunks: Chunks::Here(chunks.into_iter()),
             current: Bytes::new(),
         }
     }
 
     pub(crate) fn empty() -> Self {
-        Self {
-            chunks: None,
-            current: Bytes::new(),
-        }
+        Self::gathered(Vec::new())
     }
 
     /// All of it, where it may be `bytes_max` long.
@@ -101,10 +110,11 @@ impl RequestBody {
         if self.current.has_remaining() {
             return Ok(Some(std::mem::take(&mut self.current)));
         }
-        match self.chunks.as_mut().and_then(Receiver::blocking_recv) {
-            Some(chunk) => chunk.map(Some),
-            None => Ok(None),
-        }
+        let chunk = match &mut self.chunks {
+            Chunks::Coming(chunks) => chunks.blocking_recv(),
+            Chunks::Here(chunks) => chunks.next(),
+        };
+        chunk.transpose()
     }
 
     /// Reads on after a refusal, within reason.

@@ -10,7 +10,7 @@ use crate::protocol::common::{BODY_MAX_BYTES, Call};
 use crate::protocol::reply::Reply;
 use crate::protocol::request::Request;
 use crate::protocol::structured::{self, FORM};
-use crate::store::extent::Body;
+use crate::store::body::Body;
 
 /// Which checksums an operation answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

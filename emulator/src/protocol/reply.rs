@@ -65,9 +65,14 @@ impl Reply {
         }
     }
 
-    pub(crate) fn json(mut self, value: &serde_json::Value) -> Self {
+    pub(crate) fn json(self, value: &serde_json::Value) -> Self {
+        self.json_text(value.to_string().into_bytes())
+    }
+
+    /// JSON that was written already.
+    pub(crate) fn json_text(mut self, text: Vec<u8>) -> Self {
         self.set("content-type", JSON);
-        self.body = ReplyBody::Bytes(value.to_string().into_bytes());
+        self.body = ReplyBody::Bytes(text);
         self
     }
 
@@ -129,19 +134,35 @@ pub(crate) fn error_reply(error: &StoreError, request: &Request) -> Reply {
         // What the disk said helps whoever runs the emulator.
         message = format!("{message} {error}");
     }
+    // What is wrong with the query of a HEAD is not told. Recorded.
+    if request.method == Method::HEAD
+        && request.face == Face::Blob
+        && code == ErrorCode::InvalidQueryParameterValue
+    {
+        reply.headers.remove("x-ms-error-code");
+        return reply;
+    }
+    refusal(reply, request, name, &message, elements)
+}
+
+/// Says in the form of the request's protocol why it failed.
+pub(crate) fn refusal(
+    mut reply: Reply,
+    request: &Request,
+    code: &str,
+    message: &str,
+    elements: &[(&str, String)],
+) -> Reply {
+    reply.set("x-ms-error-code", code);
     // A HEAD answer with a content type makes one client parse a body that is not there.
-    if request.method == Method::HEAD || code.status() == 304 {
-        // What is wrong with the query of a HEAD is not told. Recorded.
-        if request.face == Face::Blob && code == ErrorCode::InvalidQueryParameterValue {
-            reply.headers.remove("x-ms-error-code");
-        }
+    if request.method == Method::HEAD || reply.status == 304 {
         return reply;
     }
     let now = jiff::Timestamp::now();
     let message = format!("{message}\nRequestId:{}\nTime:{now:.7}", request.request_id);
     match request.face {
         Face::Dfs => {
-            let mut error = serde_json::json!({ "code": name, "message": message });
+            let mut error = serde_json::json!({ "code": code, "message": message });
             for (element, value) in elements
                 .iter()
                 .filter(|(element, _)| *element == "AuthenticationErrorDetail")
@@ -152,7 +173,7 @@ pub(crate) fn error_reply(error: &StoreError, request: &Request) -> Reply {
         }
         Face::Blob => {
             let mut xml = format!(
-                "<Error><Code>{name}</Code><Message>{}</Message>",
+                "<Error><Code>{code}</Code><Message>{}</Message>",
                 escape(&message)
             );
             for (element, value) in elements {

@@ -33,6 +33,8 @@ pub(crate) struct Request {
     pub sent_method: Method,
     /// As it came, still encoded.
     pub raw_path: String,
+    /// As it came, for records.
+    pub raw_query: String,
     pub query: Query,
     pub headers: HeaderMap,
     pub face: Face,
@@ -62,6 +64,10 @@ pub(crate) struct Request {
     pub moves_source: bool,
     /// From where.
     pub client_ip: std::net::IpAddr,
+    /// Entries that a page of a list has at most, where a fault says so.
+    pub page_entries_max: Option<usize>,
+    /// Paths that a recursive change of access control lists takes at most, where a fault says so.
+    pub acl_records_max: Option<u64>,
     /// Whether it came over TLS.
     pub is_https: bool,
     /// What it has to pass.
@@ -110,6 +116,7 @@ impl Request {
             method,
             sent_method,
             raw_path,
+            raw_query,
             face,
             account: place.account,
             filesystem: place.filesystem,
@@ -127,6 +134,8 @@ impl Request {
             creates_only: false,
             moves_source: false,
             client_ip,
+            page_entries_max: None,
+            acl_records_max: None,
             is_https,
             gate,
         }

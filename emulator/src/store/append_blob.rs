@@ -2,9 +2,9 @@
 
 use crate::error::{ErrorCode, Result};
 use crate::store::Store;
+use crate::store::body::Body;
 use crate::store::condition::ConditionUse;
 use crate::store::content::Content;
-use crate::store::extent::Body;
 use crate::store::inode::{Inode, Origin};
 use crate::store::namespace::Guard;
 use crate::store::path::StorePath;

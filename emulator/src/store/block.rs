@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use crate::error::{ErrorCode, Result};
 use crate::store::authorize::{Principal, READ};
+use crate::store::body::Body;
 use crate::store::condition::Conditions;
 use crate::store::content::{CommittedBlock, Content, Segment};
 use crate::store::core::Core;
 use crate::store::create::Prepared;
 use crate::store::create_request::{BlobState, CreateRequest};
-use crate::store::extent::{Body, Floating};
+use crate::store::extent::Floating;
 use crate::store::flush::Waiting;
 use crate::store::inode::{Inode, Origin};
 use crate::store::lease;

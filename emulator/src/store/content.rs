@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::error::{Result, StoreError};
 use crate::store::extent::{Extents, OpenExtent, Pins};
 
@@ -284,7 +286,7 @@ pub struct ContentReader {
     starts: Vec<u64>,
     length: u64,
     position: u64,
-    loaded: Option<(usize, Vec<u8>)>,
+    loaded: Option<(usize, Bytes)>,
     open: OpenExtent,
     _pins: Pins,
 }
@@ -318,9 +320,9 @@ impl ContentReader {
     }
 
     /// The bytes from the position to the end of the segment there, at most `limit`; empty at the end.
-    pub(crate) fn next_run(&mut self, limit: usize) -> Result<&[u8]> {
+    pub(crate) fn next_run(&mut self, limit: usize) -> Result<Bytes> {
         if self.position >= self.length {
-            return Ok(&[]);
+            return Ok(Bytes::new());
         }
         let index = self
             .starts
@@ -332,28 +334,27 @@ impl ContentReader {
             let left = usize::try_from(length.saturating_sub(from)).unwrap_or(usize::MAX);
             let run = ZEROS.get(..limit.min(left)).unwrap_or(&ZEROS);
             self.position += run.len() as u64;
-            return Ok(run);
+            return Ok(Bytes::from_static(run));
         }
-        if self
-            .loaded
-            .as_ref()
-            .is_none_or(|(loaded, _)| *loaded != index)
-        {
-            let bytes = match self.content.segments.get(index) {
-                Some(Segment::Inline(bytes)) => bytes.clone(),
-                Some(Segment::Piece(piece)) => self.extents.read_piece(&mut self.open, piece)?,
-                Some(Segment::Hole(_)) | None => Vec::new(),
-            };
-            self.loaded = Some((index, bytes));
+        let bytes = match &self.loaded {
+            Some((loaded, bytes)) if *loaded == index => bytes,
+            _ => {
+                let bytes = self.load(index)?;
+                &self.loaded.insert((index, bytes)).1
+            }
+        };
+        let from = bytes.len().min(from as usize);
+        let to = bytes.len().min(from.saturating_add(limit));
+        self.position += (to - from) as u64;
+        Ok(bytes.slice(from..to))
+    }
+
+    fn load(&mut self, index: usize) -> Result<Bytes> {
+        match self.content.segments.get(index) {
+            Some(Segment::Inline(bytes)) => Ok(Bytes::copy_from_slice(bytes)),
+            Some(Segment::Piece(piece)) => self.extents.read_piece(&mut self.open, piece),
+            Some(Segment::Hole(_)) | None => Ok(Bytes::new()),
         }
-        let bytes = self
-            .loaded
-            .as_ref()
-            .and_then(|(_, bytes)| bytes.get(from as usize..))
-            .unwrap_or(&[]);
-        let run = bytes.get(..limit.min(bytes.len())).unwrap_or(&[]);
-        self.position += run.len() as u64;
-        Ok(run)
     }
 
     /// Reads `length` bytes from `offset`, or what there is of them.
@@ -369,7 +370,7 @@ impl ContentReader {
             if run.is_empty() {
                 break;
             }
-            out.extend_from_slice(run);
+            out.extend_from_slice(&run);
             left -= run.len() as u64;
         }
         Ok(out)
@@ -385,7 +386,7 @@ impl Read for ContentReader {
         let run = self.next_run(buffer.len()).map_err(io_error)?;
         let taken = run.len();
         if let Some(target) = buffer.get_mut(..taken) {
-            target.copy_from_slice(run);
+            target.copy_from_slice(&run);
         }
         Ok(taken)
     }

@@ -14,7 +14,8 @@ use crate::store::content::{
 };
 use crate::store::extent::{Extents, Floating, OpenExtent, crc32c};
 use crate::store::inode::{Inode, InodeRecord, Stored};
-use crate::store::sled_file::{SledFile, namespace_error};
+use crate::store::inode_record::decode_attributes;
+use crate::store::table::{Changes, Table};
 use crate::store::{GROUP_SYNC_INTERVAL_MS, StoreOptions, SyncMode, garbage, key};
 
 /// Content lists kept decoded, counted in segments.
@@ -33,7 +34,7 @@ pub(crate) struct Core {
     /// Whether there is a disk to be durable on.
     pub(crate) on_disk: bool,
     clock: Arc<dyn Clock>,
-    file: SledFile,
+    table: Table,
     /// Guards the namespace; holds the id up to which numbers are reserved.
     pub(crate) lock: RwLock<u64>,
     last_etag: AtomicU64,
@@ -44,13 +45,6 @@ pub(crate) struct Core {
     stopping: AtomicBool,
     wake: Mutex<bool>,
     woken: Condvar,
-    _temporary: Option<tempfile::TempDir>,
-}
-
-impl std::fmt::Debug for SledFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("SledFile")
-    }
 }
 
 /// Which batches were applied, which the operating system has, and which are on the disk.
@@ -110,23 +104,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Core {
     pub(crate) fn open(options: StoreOptions) -> Result<Self> {
-        let (folder, temporary) = match options.folder {
-            Some(folder) => (folder, None),
-            None => {
-                let temporary = tempfile::Builder::new()
-                    .prefix("lakestage-")
-                    .tempdir()
-                    .map_err(|e| StoreError::io("create", &std::env::temp_dir(), e))?;
-                (temporary.path().to_owned(), Some(temporary))
-            }
-        };
-        let on_disk = temporary.is_none();
+        let on_disk = options.folder.is_some();
         let sync_mode = if on_disk { options.sync } else { SyncMode::Off };
-        let file = SledFile::open(&folder.join("namespace"))?;
-        let meta = file
-            .db
-            .get(key::META)
-            .map_err(|e| namespace_error("read", &e))?;
+        let table = match &options.folder {
+            Some(folder) => Table::open(&folder.join("namespace"))?,
+            None => Table::in_memory(),
+        };
+        let meta = table.get(key::META)?;
         let number = |from: usize| {
             let bytes = meta
                 .as_ref()
@@ -134,14 +118,20 @@ impl Core {
             bytes.map_or(1, u64::from_be_bytes)
         };
         let (reserved, last_etag) = (number(0), number(8));
-        let extents = Extents::open(folder.join("extents"), sync_mode != SyncMode::Off, reserved)?;
+        let extents = match &options.folder {
+            Some(folder) => {
+                let sync = sync_mode != SyncMode::Off;
+                Extents::open(folder.join("extents"), sync, reserved)?
+            }
+            None => Extents::in_memory(reserved),
+        };
         let core = Self {
             accounts: options.accounts,
             extents,
             sync_mode,
             on_disk,
             clock: options.clock,
-            file,
+            table,
             lock: RwLock::new(reserved),
             last_etag: AtomicU64::new(last_etag),
             durability: Mutex::default(),
@@ -151,7 +141,6 @@ impl Core {
             stopping: AtomicBool::new(false),
             wake: Mutex::new(false),
             woken: Condvar::new(),
-            _temporary: temporary,
         };
         core.extents.remove_orphans(|id| {
             Ok(core.get(&key::extent(id))?.is_some()
@@ -179,20 +168,16 @@ impl Core {
         self.last_etag.load(Ordering::Acquire)
     }
 
-    pub(crate) fn tree(&self) -> &sled::Tree {
-        &self.file.db
+    pub(crate) fn tree(&self) -> &Table {
+        &self.table
     }
 
-    pub(crate) fn apply(&self, batch: sled::Batch, bytes: usize) -> Result<()> {
-        self.file.apply(batch, bytes)
+    pub(crate) fn apply(&self, changes: Changes) -> Result<()> {
+        self.table.apply(changes)
     }
 
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>> {
-        let value = self
-            .tree()
-            .get(key)
-            .map_err(|e| namespace_error("read", &e))?;
-        Ok(value.map(|value| value.to_vec()))
+        Ok(self.table.get(key)?.map(|value| value.to_vec()))
     }
 
     /// Holds the namespace still for reading.
@@ -251,9 +236,9 @@ impl Core {
             durability.busy = true;
             let target = durability.applied;
             drop(durability);
-            let done = self.file.flush().and_then(|()| match safety {
+            let done = self.table.flush().and_then(|()| match safety {
                 Safety::Written => Ok(()),
-                Safety::Durable => self.file.sync(),
+                Safety::Durable => self.table.sync(),
             });
             if let Err(error) = &done {
                 self.poison(error);
@@ -313,11 +298,18 @@ impl Core {
     }
 
     pub(crate) fn decode_inode(&self, id: u64, record: &InodeRecord) -> Result<Inode> {
-        let bytes = self.load(&record.attributes)?;
-        serde_json::from_slice(&bytes).map_err(|e| {
+        let loaded;
+        let bytes = match &record.attributes {
+            Stored::Here(bytes) => bytes,
+            there => {
+                loaded = self.load(there)?;
+                &loaded
+            }
+        };
+        decode_attributes(id, bytes).map_err(|reason| {
             StoreError::corrupt(
                 format!("inode {id}"),
-                format!("its attributes are not readable: {e}"),
+                format!("its attributes are not readable: {reason}"),
             )
         })
     }
@@ -331,7 +323,9 @@ impl Core {
                 crc32c,
             } => {
                 let piece = Piece::whole(*extent, 0, *length, *crc32c);
-                self.extents.read_piece(&mut OpenExtent::default(), &piece)
+                self.extents
+                    .read_piece(&mut OpenExtent::default(), &piece)
+                    .map(Vec::from)
             }
         }
     }

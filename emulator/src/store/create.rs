@@ -6,12 +6,12 @@ use crate::error::{ErrorCode, Result};
 use crate::store::Store;
 use crate::store::acl::{AccessControl, UMASK_DEFAULT};
 use crate::store::authorize::Principal;
+use crate::store::body::Body;
 use crate::store::condition::ConditionUse;
 use crate::store::content::{CommittedBlock, Content};
 use crate::store::core::{Core, View};
 use crate::store::create_request::CreateRequest;
 use crate::store::expiry;
-use crate::store::extent::Body;
 use crate::store::inode::{
     ContentHeaders, Filesystem, Inode, NodeKind, Origin, Properties, Stored,
 };

@@ -1,16 +1,18 @@
-//! Extents: immutable files that hold bytes, apart from the names that lead to them.
+//! Extents: immutable files that hold bytes, apart from the names that lead to them. A store that keeps nothing has them
+//! in memory.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use crc_fast::{CrcAlgorithm, Digest};
+use bytes::Bytes;
+use crc_fast::CrcAlgorithm;
 
 use crate::error::{ErrorCode, Result, StoreError};
-use crate::store::content::{Piece, Segment};
+use crate::store::content::Piece;
 use crate::store::sled_file::sync_path;
 
 /// Bytes of a piece when the emulator cuts a body itself; a piece is read and verified whole.
@@ -29,10 +31,20 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
     crc_fast::checksum(CrcAlgorithm::Crc32Iscsi, bytes) as u32
 }
 
-/// The folder of extents.
+/// An extent in memory, in the pieces it was written in.
+type Pieces = Arc<Vec<Bytes>>;
+
+/// Where extents are.
+#[derive(Debug)]
+enum Place {
+    Folder(PathBuf),
+    Memory(RwLock<HashMap<u64, Pieces>>),
+}
+
+/// All extents of a store.
 #[derive(Debug)]
 pub(crate) struct Extents {
-    folder: PathBuf,
+    place: Place,
     /// Whether new extents are synced before they are referenced.
     pub(crate) sync: bool,
     next_id: AtomicU64,
@@ -45,12 +57,20 @@ impl Extents {
         if let (true, Some(parent)) = (sync, folder.parent()) {
             sync_path(parent)?;
         }
-        Ok(Arc::new(Self {
-            folder,
+        Ok(Self::at(Place::Folder(folder), sync, next_id))
+    }
+
+    pub(crate) fn in_memory(next_id: u64) -> Arc<Self> {
+        Self::at(Place::Memory(RwLock::default()), false, next_id)
+    }
+
+    fn at(place: Place, sync: bool, next_id: u64) -> Arc<Self> {
+        Arc::new(Self {
+            place,
             sync,
             next_id: AtomicU64::new(next_id),
             pins: Mutex::default(),
-        }))
+        })
     }
 
     /// A number never used before, for an extent, inode or filesystem.
@@ -60,10 +80,6 @@ impl Extents {
 
     pub(crate) fn next_id(&self) -> u64 {
         self.next_id.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn path(&self, id: u64) -> PathBuf {
-        self.folder.join(format!("{id:016x}"))
     }
 
     fn pins(&self) -> MutexGuard<'_, HashMap<u64, u32>> {
@@ -89,24 +105,30 @@ impl Extents {
 
     /// Removes an extent that nothing references; one that is gone already is fine.
     pub(crate) fn remove(&self, id: u64) -> Result<()> {
-        let path = self.path(id);
-        match fs::remove_file(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => {
-                Err(StoreError::io("remove", &path, e))
+        match &self.place {
+            Place::Memory(extents) => {
+                write(extents).remove(&id);
+                Ok(())
             }
-            _ => Ok(()),
+            Place::Folder(folder) => {
+                let path = path(folder, id);
+                match fs::remove_file(&path) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                        Err(StoreError::io("remove", &path, e))
+                    }
+                    _ => Ok(()),
+                }
+            }
         }
     }
 
     /// Removes every file that `referenced` does not claim: leftovers of writes that were never acknowledged.
-    pub(crate) fn remove_orphans(&self, referenced: impl Fn(u64) -> Result<bool>) -> Result<usize> {
-        let mut removed = 0;
-        for entry in
-            fs::read_dir(&self.folder).map_err(|e| StoreError::io("list", &self.folder, e))?
-        {
-            let path = entry
-                .map_err(|e| StoreError::io("list", &self.folder, e))?
-                .path();
+    pub(crate) fn remove_orphans(&self, referenced: impl Fn(u64) -> Result<bool>) -> Result<()> {
+        let Place::Folder(folder) = &self.place else {
+            return Ok(());
+        };
+        for entry in fs::read_dir(folder).map_err(|e| StoreError::io("list", folder, e))? {
+            let path = entry.map_err(|e| StoreError::io("list", folder, e))?.path();
             let name = path
                 .file_name()
                 .map(|n| n.to_string_lossy().into_owned())
@@ -117,43 +139,46 @@ impl Extents {
             };
             if !keep {
                 fs::remove_file(&path).map_err(|e| StoreError::io("remove", &path, e))?;
-                removed += 1;
             }
         }
-        Ok(removed)
+        Ok(())
     }
 
     /// Reads a piece whole and checks it.
-    pub(crate) fn read_piece(&self, files: &mut OpenExtent, piece: &Piece) -> Result<Vec<u8>> {
-        let path = self.path(piece.extent);
-        let file = files.open(piece.extent, &path)?;
-        file.seek(SeekFrom::Start(piece.offset))
-            .map_err(|e| StoreError::io("read", &path, e))?;
-        let mut bytes = vec![0; piece.stored_length as usize];
-        file.read_exact(&mut bytes).map_err(|e| match e.kind() {
-            io::ErrorKind::UnexpectedEof => {
-                StoreError::corrupt(path.display().to_string(), "it is shorter than it was")
+    pub(crate) fn read_piece(&self, files: &mut OpenExtent, piece: &Piece) -> Result<Bytes> {
+        let (name, bytes) = match &self.place {
+            Place::Memory(extents) => {
+                let extents = extents.read().unwrap_or_else(PoisonError::into_inner);
+                let found = extents
+                    .get(&piece.extent)
+                    .and_then(|pieces| in_pieces(pieces, piece.offset, piece.stored_length));
+                let name = PathBuf::from(format!("extent {:016x}", piece.extent));
+                let bytes =
+                    found.ok_or_else(|| StoreError::corrupt(name.display().to_string(), GONE))?;
+                (name, bytes)
             }
-            _ => StoreError::io("read", &path, e),
-        })?;
+            Place::Folder(folder) => {
+                let path = path(folder, piece.extent);
+                let bytes = read_file(files, &path, piece)?;
+                (path, bytes)
+            }
+        };
         if crc32c(&bytes) != piece.crc32c {
             let detail = format!(
                 "checksum of {} bytes at {} differs",
                 piece.stored_length, piece.offset
             );
-            return Err(StoreError::corrupt(path.display().to_string(), detail));
+            return Err(StoreError::corrupt(name.display().to_string(), detail));
         }
-        if piece.skip > 0 || piece.length < piece.stored_length {
-            bytes.drain(..piece.skip as usize);
-            bytes.truncate(piece.length as usize);
-        }
-        Ok(bytes)
+        let from = bytes.len().min(piece.skip as usize);
+        let to = bytes.len().min(from + piece.length as usize);
+        Ok(bytes.slice(from..to))
     }
 
     /// Writes `bytes` as one extent of one piece.
     pub(crate) fn write(self: &Arc<Self>, bytes: &[u8], sync: bool) -> Result<(Piece, Floating)> {
         let mut writer = ExtentWriter::create(self)?;
-        writer.write(bytes)?;
+        writer.take(&mut bytes.to_vec())?;
         let (id, floating) = writer.finish(sync)?;
         let length = u32::try_from(bytes.len()).map_err(|_| {
             StoreError::with_message(ErrorCode::OutOfRangeInput, "the record is too large")
@@ -164,24 +189,101 @@ impl Extents {
     /// Makes the immutable file `source` an extent without copying it, where the file system can.
     pub(crate) fn link(self: &Arc<Self>, source: &Path, sync: bool) -> Result<(u64, Floating)> {
         let id = self.allocate_id();
-        let path = self.path(id);
-        if fs::hard_link(source, &path).is_err() {
-            // Another device, or a file system without links.
-            let temporary = self.folder.join(format!("{id:016x}{TEMPORARY_SUFFIX}"));
-            fs::copy(source, &temporary).map_err(|e| StoreError::io("copy", source, e))?;
-            if sync {
-                sync_path(&temporary)?;
+        match &self.place {
+            Place::Memory(extents) => {
+                let pieces = read_in_pieces(source)?;
+                write(extents).insert(id, Arc::new(pieces));
             }
-            fs::rename(&temporary, &path).map_err(|e| StoreError::io("rename", &temporary, e))?;
+            Place::Folder(folder) => link_file(folder, id, source, sync)?,
         }
         let floating = Floating {
             extents: Arc::clone(self),
             ids: vec![id],
         };
-        if sync {
-            sync_path(&self.folder)?;
-        }
         Ok((id, floating))
+    }
+}
+
+const GONE: &str = "it is gone";
+
+fn path(folder: &Path, id: u64) -> PathBuf {
+    folder.join(format!("{id:016x}"))
+}
+
+fn write(
+    extents: &RwLock<HashMap<u64, Pieces>>,
+) -> std::sync::RwLockWriteGuard<'_, HashMap<u64, Pieces>> {
+    extents.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Bytes of an extent in memory; `None` when it does not have so many.
+fn in_pieces(pieces: &[Bytes], offset: u64, length: u32) -> Option<Bytes> {
+    let (mut offset, mut left) = (usize::try_from(offset).ok()?, length as usize);
+    let mut found = Vec::new();
+    for piece in pieces {
+        if offset >= piece.len() {
+            offset -= piece.len();
+            continue;
+        }
+        if offset + left <= piece.len() && found.is_empty() {
+            return Some(piece.slice(offset..offset + left));
+        }
+        let here = left.min(piece.len() - offset);
+        found.extend_from_slice(piece.get(offset..offset + here)?);
+        (offset, left) = (0, left - here);
+        if left == 0 {
+            break;
+        }
+    }
+    (left == 0).then(|| found.into())
+}
+
+fn read_file(files: &mut OpenExtent, path: &Path, piece: &Piece) -> Result<Bytes> {
+    let file = files.open(piece.extent, path)?;
+    file.seek(SeekFrom::Start(piece.offset))
+        .map_err(|e| StoreError::io("read", path, e))?;
+    let mut bytes = vec![0; piece.stored_length as usize];
+    file.read_exact(&mut bytes).map_err(|e| match e.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            StoreError::corrupt(path.display().to_string(), "it is shorter than it was")
+        }
+        _ => StoreError::io("read", path, e),
+    })?;
+    Ok(bytes.into())
+}
+
+fn read_in_pieces(source: &Path) -> Result<Vec<Bytes>> {
+    let failed = |e| StoreError::io("read", source, e);
+    let mut file = File::open(source).map_err(failed)?;
+    let mut pieces = Vec::new();
+    loop {
+        let mut piece = Vec::new();
+        let limit = PIECE_SIZE_BYTES as u64;
+        Read::by_ref(&mut file)
+            .take(limit)
+            .read_to_end(&mut piece)
+            .map_err(failed)?;
+        if piece.is_empty() {
+            return Ok(pieces);
+        }
+        pieces.push(piece.into());
+    }
+}
+
+fn link_file(folder: &Path, id: u64, source: &Path, sync: bool) -> Result<()> {
+    let path = path(folder, id);
+    if fs::hard_link(source, &path).is_err() {
+        // Another device, or a file system without links.
+        let temporary = folder.join(format!("{id:016x}{TEMPORARY_SUFFIX}"));
+        fs::copy(source, &temporary).map_err(|e| StoreError::io("copy", source, e))?;
+        if sync {
+            sync_path(&temporary)?;
+        }
+        fs::rename(&temporary, &path).map_err(|e| StoreError::io("rename", &temporary, e))?;
+    }
+    match sync {
+        true => sync_path(folder),
+        false => Ok(()),
     }
 }
 
@@ -268,53 +370,90 @@ impl OpenExtent {
     }
 }
 
-struct ExtentWriter {
+/// Writes one extent; what is not finished leaves nothing.
+pub(crate) struct ExtentWriter {
     extents: Arc<Extents>,
     id: u64,
-    temporary: PathBuf,
-    file: Option<File>,
+    target: Target,
+}
+
+enum Target {
+    File {
+        folder: PathBuf,
+        temporary: PathBuf,
+        file: File,
+    },
+    Memory(Vec<Bytes>),
 }
 
 impl ExtentWriter {
-    fn create(extents: &Arc<Extents>) -> Result<Self> {
+    pub(crate) fn create(extents: &Arc<Extents>) -> Result<Self> {
         let id = extents.allocate_id();
-        let temporary = extents.folder.join(format!("{id:016x}{TEMPORARY_SUFFIX}"));
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&temporary)
-            .map_err(|e| StoreError::io("create", &temporary, e))?;
+        let target = match &extents.place {
+            Place::Memory(_) => Target::Memory(Vec::new()),
+            Place::Folder(folder) => {
+                let temporary = folder.join(format!("{id:016x}{TEMPORARY_SUFFIX}"));
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .open(&temporary)
+                    .map_err(|e| StoreError::io("create", &temporary, e))?;
+                let folder = folder.clone();
+                Target::File {
+                    folder,
+                    temporary,
+                    file,
+                }
+            }
+        };
         Ok(Self {
             extents: Arc::clone(extents),
             id,
-            temporary,
-            file: Some(file),
+            target,
         })
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        match &mut self.file {
-            Some(file) => file
-                .write_all(bytes)
-                .map_err(|e| StoreError::io("write", &self.temporary, e)),
-            None => Ok(()),
+    /// Adds what is in the buffer, and leaves it empty.
+    pub(crate) fn take(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
+        match &mut self.target {
+            Target::Memory(pieces) => pieces.push(std::mem::take(buffer).into()),
+            Target::File {
+                temporary, file, ..
+            } => {
+                file.write_all(buffer)
+                    .map_err(|e| StoreError::io("write", temporary, e))?;
+                buffer.clear();
+            }
         }
+        Ok(())
     }
 
-    fn finish(mut self, sync: bool) -> Result<(u64, Floating)> {
-        if let (Some(file), true) = (self.file.take(), sync) {
-            file.sync_data()
-                .map_err(|e| StoreError::io("sync", &self.temporary, e))?;
-        }
-        let path = self.extents.path(self.id);
-        fs::rename(&self.temporary, &path)
-            .map_err(|e| StoreError::io("rename", &self.temporary, e))?;
+    pub(crate) fn finish(mut self, sync: bool) -> Result<(u64, Floating)> {
         let floating = Floating {
             extents: Arc::clone(&self.extents),
             ids: vec![self.id],
         };
-        if sync {
-            sync_path(&self.extents.folder)?;
+        match &mut self.target {
+            Target::Memory(pieces) => {
+                if let Place::Memory(extents) = &self.extents.place {
+                    write(extents).insert(self.id, Arc::new(std::mem::take(pieces)));
+                }
+            }
+            Target::File {
+                folder,
+                temporary,
+                file,
+            } => {
+                if sync {
+                    file.sync_data()
+                        .map_err(|e| StoreError::io("sync", temporary, e))?;
+                }
+                fs::rename(&*temporary, path(folder, self.id))
+                    .map_err(|e| StoreError::io("rename", temporary, e))?;
+                if sync {
+                    sync_path(folder)?;
+                }
+            }
         }
         Ok((self.id, floating))
     }
@@ -323,143 +462,8 @@ impl ExtentWriter {
 impl Drop for ExtentWriter {
     fn drop(&mut self) {
         // After `finish` the name is gone and this does nothing.
-        let _ = fs::remove_file(&self.temporary);
-    }
-}
-
-/// A body that is stored and not yet part of any file.
-#[derive(Debug)]
-pub(crate) struct Body {
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) length: u64,
-    pub(crate) floating: Floating,
-}
-
-/// Takes a body as it arrives: small ones stay in memory, larger ones become one extent cut into pieces.
-pub(crate) struct BodyWriter {
-    extents: Arc<Extents>,
-    writer: Option<ExtentWriter>,
-    buffer: Vec<u8>,
-    pieces: Vec<(u64, u32, u32)>,
-    length: u64,
-    sync: bool,
-}
-
-impl BodyWriter {
-    /// `sync` asks for durability; a store without it (memory) stays without.
-    pub(crate) fn new(extents: &Arc<Extents>, sync: bool) -> Self {
-        let extents = Arc::clone(extents);
-        Self {
-            extents,
-            writer: None,
-            buffer: Vec::new(),
-            pieces: Vec::new(),
-            length: 0,
-            sync,
+        if let Target::File { temporary, .. } = &self.target {
+            let _ = fs::remove_file(temporary);
         }
     }
-
-    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
-        self.length += bytes.len() as u64;
-        while !bytes.is_empty() {
-            let room = PIECE_SIZE_BYTES - self.buffer.len();
-            let (now, later) = bytes.split_at(room.min(bytes.len()));
-            self.buffer.extend_from_slice(now);
-            bytes = later;
-            if self.buffer.len() == PIECE_SIZE_BYTES {
-                self.cut()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn cut(&mut self) -> Result<()> {
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => self.writer.insert(ExtentWriter::create(&self.extents)?),
-        };
-        writer.write(&self.buffer)?;
-        let offset = self
-            .pieces
-            .last()
-            .map_or(0, |(offset, length, _)| offset + u64::from(*length));
-        self.pieces
-            .push((offset, self.buffer.len() as u32, crc32c(&self.buffer)));
-        self.buffer.clear();
-        Ok(())
-    }
-
-    pub(crate) fn finish(mut self) -> Result<Body> {
-        let length = self.length;
-        if self.writer.is_none() && self.buffer.len() <= INLINE_SIZE_MAX_BYTES {
-            let floating = Floating::none(&self.extents);
-            let segments = if self.buffer.is_empty() {
-                Vec::new()
-            } else {
-                vec![Segment::Inline(self.buffer)]
-            };
-            return Ok(Body {
-                segments,
-                length,
-                floating,
-            });
-        }
-        if !self.buffer.is_empty() {
-            self.cut()?;
-        }
-        let Some(writer) = self.writer else {
-            return Ok(Body {
-                segments: Vec::new(),
-                length,
-                floating: Floating::none(&self.extents),
-            });
-        };
-        let (id, floating) = writer.finish(self.sync)?;
-        let segments = self
-            .pieces
-            .iter()
-            .map(|(offset, length, crc)| Segment::Piece(Piece::whole(id, *offset, *length, *crc)))
-            .collect();
-        Ok(Body {
-            segments,
-            length,
-            floating,
-        })
-    }
-}
-
-/// Reads a range of a caller's file once: checks it against `expected` and cuts it into pieces of `extent`.
-pub(crate) fn cut_range(
-    path: &Path,
-    extent: u64,
-    range: std::ops::Range<u64>,
-    expected: u32,
-) -> Result<Vec<Segment>> {
-    let mut file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
-    file.seek(SeekFrom::Start(range.start))
-        .map_err(|e| StoreError::io("read", path, e))?;
-    let mut whole = Digest::new(CrcAlgorithm::Crc32Iscsi);
-    let mut segments = Vec::new();
-    let mut offset = range.start;
-    while offset < range.end {
-        let length = (range.end - offset).min(PIECE_SIZE_BYTES as u64);
-        let mut bytes = vec![0; length as usize];
-        file.read_exact(&mut bytes)
-            .map_err(|e| StoreError::io("read", path, e))?;
-        whole.update(&bytes);
-        segments.push(Segment::Piece(Piece::whole(
-            extent,
-            offset,
-            length as u32,
-            crc32c(&bytes),
-        )));
-        offset += length;
-    }
-    if whole.finalize() as u32 != expected {
-        return Err(StoreError::corrupt(
-            path.display().to_string(),
-            "its checksum is not the one given",
-        ));
-    }
-    Ok(segments)
 }

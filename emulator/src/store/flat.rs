@@ -279,6 +279,9 @@ impl Store {
         with: WithSnapshots,
         guard: &Guard,
     ) -> Result<bool> {
+        if path.is_root() {
+            return Err(ErrorCode::ResourceTypeMismatch.into());
+        }
         let core = self.core();
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::body::Body;
 use crate::store::condition::ConditionUse;
 use crate::store::content::{Content, Segment};
 use crate::store::core::Core;
-use crate::store::extent::{Body, Floating};
+use crate::store::extent::Floating;
 use crate::store::inode::{ContentHeaders, Inode, InodeRecord, Origin, Stored};
 use crate::store::lease::{self, Lease};
 use crate::store::namespace::{Guard, Node};

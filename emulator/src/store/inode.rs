@@ -8,10 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::acl::AccessControl;
 use crate::store::condition::Version;
-use crate::store::content::Input;
 use crate::store::lease::Lease;
 
-const RECORD_VERSION: u8 = 1;
 /// Attributes up to this size stand in the inode's own record.
 pub(crate) const ATTRIBUTES_INLINE_MAX_BYTES: usize = 1_800;
 
@@ -111,7 +109,7 @@ pub struct CopyState {
     pub completed_unix_ns: i64,
 }
 
-fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
+pub(crate) fn is_zero<T: Default + PartialEq>(count: &T) -> bool {
     *count == T::default()
 }
 
@@ -214,41 +212,6 @@ impl Stored {
             Self::There { extent, .. } => Some(*extent),
         }
     }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        match self {
-            Self::Here(bytes) => {
-                out.push(0);
-                out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-                out.extend_from_slice(bytes);
-            }
-            Self::There {
-                extent,
-                length,
-                crc32c,
-            } => {
-                out.push(1);
-                out.extend_from_slice(&extent.to_be_bytes());
-                out.extend_from_slice(&length.to_be_bytes());
-                out.extend_from_slice(&crc32c.to_be_bytes());
-            }
-        }
-    }
-
-    fn decode(input: &mut Input<'_>) -> Option<Self> {
-        match input.u8()? {
-            0 => {
-                let length = input.u32()?;
-                Some(Self::Here(input.take(length as usize)?.to_vec()))
-            }
-            1 => Some(Self::There {
-                extent: input.u64()?,
-                length: input.u32()?,
-                crc32c: input.u32()?,
-            }),
-            _ => None,
-        }
-    }
 }
 
 /// An inode as the namespace keeps it.
@@ -256,27 +219,6 @@ impl Stored {
 pub(crate) struct InodeRecord {
     pub(crate) attributes: Stored,
     pub(crate) content: Stored,
-}
-
-impl InodeRecord {
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![RECORD_VERSION];
-        self.attributes.encode(&mut out);
-        self.content.encode(&mut out);
-        out
-    }
-
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut input = Input(bytes);
-        if input.u8()? != RECORD_VERSION {
-            return None;
-        }
-        let record = Self {
-            attributes: Stored::decode(&mut input)?,
-            content: Stored::decode(&mut input)?,
-        };
-        input.0.is_empty().then_some(record)
-    }
 }
 
 /// A filesystem (a container on the Blob side).
@@ -329,23 +271,4 @@ pub struct AccessPolicy {
     pub expiry: Option<String>,
     /// What for.
     pub permissions: Option<String>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_is_decoded_as_it_was_encoded() {
-        let record = InodeRecord {
-            attributes: Stored::Here(b"{}".to_vec()),
-            content: Stored::There {
-                extent: 9,
-                length: 4_000,
-                crc32c: 77,
-            },
-        };
-        assert_eq!(InodeRecord::decode(&record.encode()), Some(record.clone()));
-        assert_eq!(InodeRecord::decode(&record.encode()[..5]), None);
-    }
 }

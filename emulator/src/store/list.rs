@@ -8,6 +8,7 @@ use crate::store::core::{Core, View};
 use crate::store::inode::{Filesystem, Inode, NodeKind};
 use crate::store::path::StorePath;
 use crate::store::sled_file::namespace_error;
+use crate::store::table::Entries;
 use crate::store::transaction::decode_entry;
 use crate::store::{Store, key};
 
@@ -54,7 +55,7 @@ pub struct ListPage {
 /// A directory that is being gone through.
 struct Level {
     path: StorePath,
-    entries: sled::Iter,
+    entries: Entries,
     /// How many bytes of a key stand before the name.
     name_from: usize,
 }

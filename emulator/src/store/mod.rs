@@ -7,6 +7,7 @@ pub mod acl;
 mod append_blob;
 pub mod authorize;
 pub mod block;
+pub(crate) mod body;
 pub mod condition;
 pub mod content;
 pub(crate) mod core;
@@ -21,6 +22,7 @@ pub mod flat;
 mod flush;
 mod garbage;
 pub mod inode;
+mod inode_record;
 pub(crate) mod key;
 pub mod lease;
 pub mod list;
@@ -31,6 +33,7 @@ pub mod path;
 pub mod rename;
 pub mod service;
 pub mod sled_file;
+mod table;
 pub mod tag_filter;
 pub mod token;
 mod transaction;
@@ -51,8 +54,8 @@ pub use namespace::{Guard, Node};
 pub use rename::RenameRequest;
 pub use update::{AclOutcome, AclUpdate};
 
+pub(crate) use self::body::BodyWriter;
 pub(crate) use self::core::Core;
-pub(crate) use self::extent::BodyWriter;
 
 use crate::account::Account;
 use crate::clock::{Clock, system_clock};
@@ -77,7 +80,7 @@ pub const GROUP_SYNC_INTERVAL_MS: u64 = 100;
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// Where it is kept. `None` keeps it in a temporary folder that is removed with the store.
+    /// Where it is kept. `None` keeps it in memory, and nothing of it anywhere else.
     pub folder: Option<PathBuf>,
     /// Accounts it answers for.
     pub accounts: Vec<Account>,
@@ -159,6 +162,11 @@ impl Store {
     /// As any write.
     pub fn collect_garbage(&self) -> Result<()> {
         garbage::collect(&self.handle.core, || false)
+    }
+
+    /// Whether an operation may wait for a disk.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.core().on_disk
     }
 
     pub(crate) fn core(&self) -> &Arc<Core> {

@@ -240,4 +240,27 @@ impl Store {
         core.acknowledge(batch, false)?;
         Ok((node.inode, outcome))
     }
+
+    /// Ends the lease of a path as though its time had run out; one without end is such a one then.
+    pub(crate) fn end_lease(
+        &self,
+        account: &str,
+        filesystem: &str,
+        path: &StorePath,
+    ) -> Result<()> {
+        let core = self.core();
+        let mut txn = core.write()?;
+        let record = core.filesystem(&txn, account, filesystem)?;
+        let mut node = core
+            .find(&txn, record.root, path)?
+            .ok_or(ErrorCode::PathNotFound)?;
+        if let Some(lease) = &mut node.inode.lease {
+            lease.ends_unix_ns = Some(core.now_unix_ns());
+            lease.breaks_unix_ns = None;
+            txn.put_inode(Some(&node.record), &node.inode, node.record.content.clone())?;
+            let batch = txn.commit()?;
+            core.acknowledge(batch, false)?;
+        }
+        Ok(())
+    }
 }

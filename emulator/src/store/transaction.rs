@@ -1,14 +1,15 @@
 //! One operation's changes, applied as one batch or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::{PoisonError, RwLockWriteGuard};
 
 use crate::error::{Result, StoreError};
 use crate::store::core::{Core, View};
 use crate::store::extent::Floating;
 use crate::store::inode::{ATTRIBUTES_INLINE_MAX_BYTES, Inode, InodeRecord, NodeKind, Stored};
+use crate::store::inode_record::encode_attributes;
 use crate::store::key;
-use crate::store::sled_file::ENTRY_SIZE_MAX_BYTES;
+use crate::store::table::Changes;
 
 /// Numbers reserved at once, so that most batches need not move the mark.
 const ID_RESERVE: u64 = 4_096;
@@ -17,7 +18,7 @@ const ID_RESERVE: u64 = 4_096;
 pub(crate) struct Transaction<'a> {
     pub(crate) core: &'a Core,
     reserved: RwLockWriteGuard<'a, u64>,
-    changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    changes: Changes,
     floating: Floating,
     /// Something was put on the list of what is to be taken apart.
     garbage: bool,
@@ -41,7 +42,7 @@ impl Core {
         Ok(Transaction {
             core: self,
             reserved,
-            changes: BTreeMap::new(),
+            changes: Changes::new(),
             floating,
             garbage: false,
         })
@@ -71,19 +72,7 @@ impl Transaction<'_> {
         let mut meta = self.reserved.to_be_bytes().to_vec();
         meta.extend_from_slice(&self.core.last_etag().to_be_bytes());
         self.put(key::META.to_vec(), meta);
-        let mut batch = sled::Batch::default();
-        let mut bytes = 0;
-        for (key, value) in std::mem::take(&mut self.changes) {
-            bytes += key.len() + value.as_ref().map_or(0, Vec::len);
-            match value {
-                None => batch.remove(key),
-                Some(value) => {
-                    check_size(&key, &value)?;
-                    batch.insert(key, value);
-                }
-            }
-        }
-        if let Err(error) = self.core.apply(batch, bytes) {
+        if let Err(error) = self.core.apply(std::mem::take(&mut self.changes)) {
             self.core.poison(&error);
             return Err(error);
         }
@@ -165,11 +154,13 @@ impl Transaction<'_> {
         inode: &Inode,
         content: Stored,
     ) -> Result<()> {
-        let json = serde_json::to_vec(inode)
+        let attributes = encode_attributes(inode)
             .map_err(|e| StoreError::corrupt(format!("inode {}", inode.id), e.to_string()))?;
-        let (attributes, floating) =
-            self.core
-                .store_bytes(json, ATTRIBUTES_INLINE_MAX_BYTES, self.core.extents.sync)?;
+        let (attributes, floating) = self.core.store_bytes(
+            attributes,
+            ATTRIBUTES_INLINE_MAX_BYTES,
+            self.core.extents.sync,
+        )?;
         self.adopt(floating);
         let record = InodeRecord {
             attributes,
@@ -224,18 +215,4 @@ pub(crate) fn decode_entry(value: &[u8]) -> Option<(u64, NodeKind)> {
         NodeKind::File
     };
     Some((id, kind))
-}
-
-/// sled would move a larger entry to a side file that is never synced.
-fn check_size(key: &[u8], value: &[u8]) -> Result<()> {
-    let size = key.len() + value.len();
-    debug_assert!(size <= ENTRY_SIZE_MAX_BYTES, "an entry of {size} bytes");
-    if size <= ENTRY_SIZE_MAX_BYTES {
-        return Ok(());
-    }
-    let reason = format!("an entry of {size} bytes is larger than {ENTRY_SIZE_MAX_BYTES}");
-    Err(StoreError::Namespace {
-        action: "write",
-        reason,
-    })
 }

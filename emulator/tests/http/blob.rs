@@ -368,7 +368,7 @@ fn what_a_lake_cannot_do_is_refused_by_name() {
             409,
             "FeatureNotYetSupportedForHierarchicalNamespaceAccounts",
         );
-    lake.blob("POST", "/raw/f?comp=query", &[], b"<x/>")
+    lake.blob("PUT", "/raw/f?comp=incrementalcopy", &[], b"")
         .expect_error(501, "NotImplemented");
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -11,6 +11,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use lakestage_emulator::faults::Faults;
 use lakestage_emulator::{
     AccessOptions, Account, DEFAULT_ACCOUNT_KEY, DEFAULT_ACCOUNT_NAME, Server, ServerOptions,
     Store, StoreOptions, TENANT_DEFAULT, Tls, Token, bearer_token,
@@ -21,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
 use crate::secure;
+use crate::shared_key::signed_headers;
 
 /// Which port a request goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,12 +129,30 @@ impl Lake {
         lake
     }
 
+    /// A lake with the filesystem `raw` in which things go wrong from now on.
+    pub fn with_faults(faults: &Arc<Faults>) -> Self {
+        let options = ServerOptions {
+            faults: Some(Arc::clone(faults)),
+            faults_port: Some(0),
+            ..ServerOptions::default()
+        };
+        let lake = Self::with_options(Store::open(StoreOptions::default()).unwrap(), options);
+        lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
+            .expect(201);
+        lake
+    }
+
     /// A lake with the filesystem `raw` that speaks TLS, to which requests are sent over it.
     pub fn secure(access: AccessOptions) -> Self {
         let lake = Self::secure_over(Store::open(StoreOptions::default()).unwrap(), access);
         lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
             .expect(201);
         lake
+    }
+
+    /// Where plans of faults are set.
+    pub fn faults_address(&self) -> SocketAddr {
+        self.server.faults_address().unwrap()
     }
 
     /// The same over a store, without a filesystem.
@@ -274,6 +294,20 @@ impl Lake {
         self.signed_over(port, method, (target, target), headers, body)
     }
 
+    /// As [`Lake::signed`], where the connection may end without a whole answer. `account` may be the secondary.
+    pub fn try_signed(
+        &self,
+        port: Port,
+        method: &str,
+        (account, target): (&str, &str),
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> hyper::Result<Answer> {
+        let target = format!("/{account}{target}");
+        let all = signed_headers(method, &target, headers, body);
+        self.try_send(port, method, &target, &all, body)
+    }
+
     /// As [`Lake::signed`], with another target in the signature than in the request.
     pub fn signed_over(
         &self,
@@ -285,20 +319,7 @@ impl Lake {
     ) -> Answer {
         let over = format!("/{DEFAULT_ACCOUNT_NAME}{over}");
         let target = format!("/{DEFAULT_ACCOUNT_NAME}{target}");
-        let mut all: BTreeMap<String, String> = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        let now = httpdate::fmt_http_date(SystemTime::now());
-        all.entry("x-ms-date".into()).or_insert(now);
-        all.entry("x-ms-version".into())
-            .or_insert("2023-11-03".into());
-        if !body.is_empty() || method == "PUT" {
-            all.insert("content-length".into(), body.len().to_string());
-        }
-        let signature = sign(&text_to_sign(method, &over, &all));
-        let authorization = format!("SharedKey {DEFAULT_ACCOUNT_NAME}:{signature}");
-        all.insert("authorization".into(), authorization);
+        let all = signed_headers(method, &over, headers, body);
         self.send(port, method, &target, &all, body)
     }
 
@@ -311,6 +332,18 @@ impl Lake {
         headers: &BTreeMap<String, String>,
         body: &[u8],
     ) -> Answer {
+        self.try_send(port, method, target, headers, body).unwrap()
+    }
+
+    /// As [`Lake::send`], where the connection may end without a whole answer.
+    pub fn try_send(
+        &self,
+        port: Port,
+        method: &str,
+        target: &str,
+        headers: &BTreeMap<String, String>,
+        body: &[u8],
+    ) -> hyper::Result<Answer> {
         let address = self.address(port);
         let mut request = Request::builder().method(method).uri(target);
         if !headers.contains_key("host") {
@@ -337,23 +370,22 @@ impl Lake {
 }
 
 /// Sends a request over a connection, and reads its answer.
-async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> Answer
+async fn exchange<S>(stream: S, request: Request<Full<Bytes>>) -> hyper::Result<Answer>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let answer = sender.send_request(request).await.unwrap();
+    let answer = sender.send_request(request).await?;
     let (head, body) = answer.into_parts();
-    let body = body.collect().await.unwrap().to_bytes();
+    let body = body.collect().await?.to_bytes();
     connection.abort();
-    Answer {
+    Ok(Answer {
         status: head.status.as_u16(),
         headers: head.headers,
         body,
-    }
+    })
 }
 
 /// Somebody who sends a token with each request.
@@ -395,52 +427,6 @@ impl Bearer<'_> {
     pub fn blob(&self, method: &str, target: &str) -> Answer {
         self.ask(Port::Blob, method, target, &[], b"")
     }
-}
-
-/// The text that a client signs.
-fn text_to_sign(method: &str, target: &str, headers: &BTreeMap<String, String>) -> String {
-    let value = |name: &str| headers.get(name).map_or("", String::as_str);
-    let length = Some(value("content-length"))
-        .filter(|l| *l != "0")
-        .unwrap_or("");
-    let mut text = [
-        method,
-        value("content-encoding"),
-        value("content-language"),
-        length,
-        value("content-md5"),
-        value("content-type"),
-        "",
-        value("if-modified-since"),
-        value("if-match"),
-        value("if-none-match"),
-        value("if-unmodified-since"),
-        value("range"),
-    ]
-    .join("\n");
-    text.push('\n');
-    for (name, value) in headers.iter().filter(|(name, _)| name.starts_with("x-ms-")) {
-        text.push_str(&format!("{name}:{value}\n"));
-    }
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    // In the emulator's address the account stands in the path, and so it is there twice.
-    text.push_str(&format!("/{DEFAULT_ACCOUNT_NAME}{path}"));
-    let mut parameters: Vec<(String, String)> = query
-        .split('&')
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = percent_encoding::percent_decode_str(value)
-                .decode_utf8()
-                .unwrap();
-            (name.to_lowercase(), value.into_owned())
-        })
-        .collect();
-    parameters.sort();
-    for (name, value) in parameters {
-        text.push_str(&format!("\n{name}:{value}"));
-    }
-    text
 }
 
 pub fn sign(text: &str) -> String {

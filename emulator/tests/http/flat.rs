@@ -220,3 +220,12 @@ fn what_is_wrong_with_the_query_of_a_head_is_not_told() {
     lake.blob("HEAD", "/raw/a?snapshot=1", &[], b"")
         .expect_error(400, "");
 }
+
+#[test]
+fn a_flat_containers_root_is_no_path_that_can_be_deleted() {
+    let lake = Lake::flat();
+    put(&lake, "a", b"text");
+    lake.dfs("DELETE", "/raw", &[], b"")
+        .expect_error(409, "ResourceTypeMismatch");
+    assert_eq!(names(&list(&lake, "")), ["a"]);
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use lakestage_emulator::{Store, StoreOptions, SyncMode};
 use proptest::prelude::*;
 
 use crate::client::{Answer, Lake};
@@ -72,8 +73,14 @@ struct Both {
 }
 
 impl Both {
-    fn new() -> Self {
-        let lake = Lake::taking_identities();
+    /// Over `folder`, or over a store that keeps nothing.
+    fn new(folder: Option<&std::path::Path>) -> Self {
+        let store = StoreOptions {
+            folder: folder.map(std::path::Path::to_owned),
+            sync: SyncMode::Off,
+            ..StoreOptions::default()
+        };
+        let lake = Lake::taking_identities_over(Store::open(store).unwrap());
         let open = [("x-ms-permissions", "0777")];
         lake.dfs("PATCH", "/raw/?action=setAccessControl", &open, b"")
             .expect(200);
@@ -305,9 +312,11 @@ proptest! {
 
     #[test]
     fn random_operations_are_answered_as_the_reference_model_says(
-        operations in prop::collection::vec(operation(), 1..80)
+        operations in prop::collection::vec(operation(), 1..80),
+        on_disk in any::<bool>(),
     ) {
-        let mut both = Both::new();
+        let folder = tempfile::tempdir().unwrap();
+        let mut both = Both::new(on_disk.then(|| folder.path()));
         for operation in &operations {
             both.apply(operation);
         }

@@ -13,7 +13,7 @@ use crc_fast::{CrcAlgorithm, Digest};
 
 use super::manifest::{MANIFEST_FILE, Manifest, SavedFile};
 use crate::error::{Error, IoContext, Result};
-use crate::files;
+use crate::files::{self, NewFile};
 
 const MAGIC: &[u8; 8] = b"LSBACK\x00\x01";
 const TAIL_BYTES: u64 = 16;
@@ -23,7 +23,7 @@ const COPY_BYTES: usize = 1 << 20;
 pub(super) enum Target {
     Folder(PathBuf),
     /// A file, under a name of its own until it is whole.
-    File(PathBuf, BufWriter<File>),
+    File(PathBuf, BufWriter<NewFile>),
 }
 
 impl Target {
@@ -43,7 +43,7 @@ impl Target {
             return Ok(Target::Folder(path.to_owned()));
         }
         let unfinished = files::temporary_name(path);
-        let file = File::create(&unfinished).context("creating", &unfinished)?;
+        let file = NewFile::create(&unfinished).context("creating", &unfinished)?;
         let mut file = BufWriter::with_capacity(COPY_BYTES, file);
         file.write_all(MAGIC).context("writing", &unfinished)?;
         Ok(Target::File(path.to_owned(), file))
@@ -56,13 +56,13 @@ impl Target {
             Target::File(_, out) => copy(&mut file, out).context("copying", from)?,
             Target::Folder(folder) => {
                 let to = folder.join(name);
-                match std::fs::hard_link(from, &to) {
+                match files::hard_link(from, &to) {
                     // The checksum is taken of what will be read back.
                     Ok(()) => copy(&mut file, &mut io::sink()).context("reading", from)?,
                     Err(_) => {
-                        let mut out = File::create(&to).context("creating", &to)?;
+                        let mut out = NewFile::create(&to).context("creating", &to)?;
                         let copied = copy(&mut file, &mut out).context("copying", from)?;
-                        out.sync_all().context("syncing", &to)?;
+                        out.sync().context("syncing", &to)?;
                         copied
                     }
                 }
@@ -91,9 +91,9 @@ impl Target {
                     .and_then(|()| out.write_all(&(bytes.len() as u64).to_le_bytes()))
                     .and_then(|()| out.write_all(MAGIC))
                     .and_then(|()| out.flush())
-                    .and_then(|()| out.get_ref().sync_all())
+                    .and_then(|()| out.get_ref().sync())
                     .context("writing", &unfinished)?;
-                std::fs::rename(&unfinished, &path).context("renaming into place", &path)?;
+                files::rename(&unfinished, &path)?;
                 match path.parent() {
                     Some(folder) if !folder.as_os_str().is_empty() => files::sync_folder(folder),
                     _ => Ok(()),

@@ -1,6 +1,5 @@
 //! Restoring a backup into an empty place.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use crate::environment::{
     CATALOG_FOLDER, Environment, JOURNAL_FOLDER, PACKS_FOLDER, SEGMENTS_FOLDER, lock,
 };
 use crate::error::{Error, IoContext, Result};
-use crate::files;
+use crate::files::{self, NewFile};
 use crate::journal::{Journal, SledJournal};
 use crate::link::Activity;
 
@@ -78,7 +77,7 @@ fn write(origin: &mut Origin, manifest: &Manifest, folder: &Path) -> Result<Rest
     }
     origin.each(manifest, |saved| {
         let path = folder.join(&saved.path);
-        let file = File::create(&path).context("creating", &path)?;
+        let file = NewFile::create(&path).context("creating", &path)?;
         Ok(Box::new(Synced(file)))
     })?;
     for part in parts {
@@ -121,7 +120,7 @@ fn take_over(catalog: &mut Catalog) -> Vec<String> {
 }
 
 /// A file that is on the disk once it is flushed.
-struct Synced(File);
+struct Synced(NewFile);
 
 impl Write for Synced {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -129,7 +128,7 @@ impl Write for Synced {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.sync_all()
+        self.0.sync()
     }
 }
 

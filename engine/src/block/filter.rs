@@ -2,12 +2,10 @@
 
 use xorf::{BinaryFuse8, BinaryFuse8Ref, DmaSerializable, Filter, FilterRef};
 
-/// The filter of some ids as bytes. It is empty, and then lets everything through, where the
+/// The filter of distinct ids as bytes. It is empty, and then lets everything through, where the
 /// construction does not succeed, which for distinct keys is next to never.
 pub(super) fn build(ids: &[u128]) -> Vec<u8> {
-    let mut keys: Vec<u64> = ids.iter().map(|id| key(*id)).collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let keys: Vec<u64> = ids.iter().map(|id| key(*id)).collect();
     let Ok(filter) = BinaryFuse8::try_from(&keys) else {
         return Vec::new();
     };

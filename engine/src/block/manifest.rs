@@ -69,6 +69,14 @@ impl Manifest {
         block.may_contain(id).then_some(block)
     }
 
+    /// The first id of the block that an id falls into, where it stands between the block's rows;
+    /// otherwise the id itself.
+    pub(crate) fn start_of_block(&self, id: u128) -> u128 {
+        let after = self.blocks.partition_point(|b| b.first <= id);
+        let block = after.checked_sub(1).map(|at| &self.blocks[at]);
+        block.filter(|b| id <= b.last).map_or(id, |b| b.first)
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let filters: usize = self.blocks.iter().map(|b| b.filter.len()).sum();
         let length = HEADER_BYTES + self.blocks.len() * ENTRY_BYTES + filters;

@@ -1,12 +1,11 @@
-//! Pack files: everything that one compaction wrote, in one file with one sync.
+//! Pack files: everything that one thread of a compaction wrote, in one file.
 //!
 //! A pack begins with eight bytes of magic; blocks and manifests follow, each addressed by an
 //! [`Extent`]. A pack that no manifest of the catalog refers to is garbage.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memmap2::Mmap;
@@ -14,12 +13,15 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Manifest;
 use crate::checksum::crc32c;
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, Result};
 use crate::files;
 use crate::map;
 
-const MAGIC: &[u8; 8] = b"LSPACK\x00\x01";
-const WRITE_BUFFER_BYTES: usize = 1 << 20;
+pub(super) const MAGIC: &[u8; 8] = b"LSPACK\x00\x01";
+/// Pages of mapped packs stay in memory up to this, with those of segments.
+const MAPPED_BYTES_MAX: u64 = 128 << 20;
+/// That is looked at whenever so much was read.
+const BYTES_A_LOOK: u64 = 8 << 20;
 
 /// Where some bytes stand, and their checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -30,62 +32,12 @@ pub(crate) struct Extent {
     pub crc32c: u32,
 }
 
-/// The pack that a compaction is writing.
-pub(crate) struct PackWriter {
-    id: u64,
-    path: PathBuf,
-    file: BufWriter<File>,
-    offset: u64,
-}
-
-impl PackWriter {
-    pub(crate) fn create(packs: &Packs, id: u64) -> Result<Self> {
-        let path = packs.path(id);
-        let file = File::create(&path).context("creating", &path)?;
-        let mut file = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
-        file.write_all(MAGIC).context("writing", &path)?;
-        Ok(PackWriter {
-            id,
-            path,
-            file,
-            offset: MAGIC.len() as u64,
-        })
-    }
-
-    pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<Extent> {
-        self.file.write_all(bytes).context("writing", &self.path)?;
-        let extent = Extent {
-            pack: self.id,
-            offset: self.offset,
-            length: bytes.len() as u64,
-            crc32c: crc32c(&[bytes]),
-        };
-        self.offset += extent.length;
-        Ok(extent)
-    }
-
-    /// Bytes written so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.offset
-    }
-
-    /// Seals the pack: it and its name are durable, and it never changes again.
-    pub(crate) fn seal(mut self) -> Result<()> {
-        self.file
-            .flush()
-            .and_then(|()| self.file.get_ref().sync_all())
-            .context("syncing", &self.path)?;
-        match self.path.parent() {
-            Some(folder) => files::sync_folder(folder),
-            None => Ok(()),
-        }
-    }
-}
-
 /// The pack folder of an environment. Packs are mapped when they are first read.
 pub(crate) struct Packs {
     folder: PathBuf,
     mapped: Mutex<HashMap<u64, Arc<Mmap>>>,
+    /// Bytes that were read, ever.
+    read: AtomicU64,
     manifests: Mutex<HashMap<Extent, Arc<Manifest>>>,
 }
 
@@ -100,8 +52,13 @@ impl Packs {
         Packs {
             folder: folder.to_owned(),
             mapped: Mutex::default(),
+            read: AtomicU64::new(0),
             manifests: Mutex::default(),
         }
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The file of a pack.
@@ -142,7 +99,22 @@ impl Packs {
             let detail = format!("the bytes {start} to {end} fail their checksum");
             return Err(Error::corrupt(&path(), detail));
         }
+        self.keep_small(extent.length);
         Ok(PackBytes { map, start, end })
+    }
+
+    /// Now and then lets go of pages, when those of mapped files take too much memory.
+    fn keep_small(&self, bytes: u64) {
+        let before = self.read.fetch_add(bytes, Ordering::Relaxed);
+        if before / BYTES_A_LOOK == (before + bytes) / BYTES_A_LOOK {
+            return;
+        }
+        if map::resident_bytes().is_none_or(|bytes| bytes > MAPPED_BYTES_MAX) {
+            let mapped = self.mapped.lock().unwrap_or_else(PoisonError::into_inner);
+            mapped
+                .values()
+                .for_each(|map| map::release(map, 0, map.len()));
+        }
     }
 
     /// A manifest, read once and then kept until a later one replaces it.
@@ -208,15 +180,16 @@ impl AsRef<[u8]> for PackBytes {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::block::PackWriter;
 
     #[test]
     fn a_flipped_bit_is_never_served() {
         let folder = tempfile::tempdir().unwrap();
         let packs = Packs::open(folder.path()).unwrap();
-        let mut writer = PackWriter::create(&packs, 3).unwrap();
+        let mut writer = PackWriter::new(&packs, 3);
         let first = writer.append(b"hello").unwrap();
         let second = writer.append(b"world").unwrap();
-        writer.seal().unwrap();
+        PackWriter::seal_all(&packs, [writer].into_iter()).unwrap();
         assert_eq!(packs.read(&second).unwrap().as_ref(), b"world");
         let mut bytes = std::fs::read(packs.path(3)).unwrap();
         bytes[first.offset as usize + 1] ^= 4;

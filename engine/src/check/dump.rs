@@ -93,7 +93,7 @@ fn journal(source: &Source, out: &mut Out<'_>) -> Result<()> {
     }
     let read = journal.read();
     for fault in &read.faults {
-        out(json!({ "damage": fault.rule, "frame": fault.frame }))?;
+        out(json!({ "damage": fault.rule, "file": fault.file, "place": fault.place }))?;
     }
     for commit in &read.commits {
         out(json!({

@@ -30,35 +30,41 @@ impl Check<'_> {
         for fault in &read.faults {
             let needed_by =
                 vec!["the changes of that commit, and the opening of the environment".to_owned()];
-            self.finding(
-                FILE,
-                format!("frame {}", fault.frame),
-                &fault.rule,
-                needed_by,
-            );
+            let file = format!("{JOURNAL_FOLDER}/{}", fault.file);
+            self.finding(file, &fault.place, &fault.rule, needed_by);
         }
         for commit in &read.commits {
             self.commit(commit);
         }
         self.sequence(&read.commits, catalog);
-        self.lost_end(&read.commits);
+        self.lost_end(&read.commits, catalog);
     }
 
     /// sled takes damage in what was written last for a write that a power cut broke off, and gives
-    /// what was before. The frames that it left out still stand in its file, uncompressed.
-    fn lost_end(&mut self, commits: &[Commit]) {
-        let sealed = self.source.journal.segments.last().map(|e| e.last_version);
+    /// what was before. Others know up to where everything was acknowledged.
+    fn lost_end(&mut self, commits: &[Commit], catalog: Option<&Catalog>) {
+        let journal = &self.source.journal;
+        let sealed = journal.segments.last().map(|e| e.last_version);
         let last = commits.last().map(Commit::last_version).max(sealed);
-        let last = last.unwrap_or_default();
-        let versions = self.source.journal.versions_in_file.iter();
-        let Some(lost) = versions.filter(|version| **version > last).min() else {
-            return;
-        };
-        let rule = format!(
-            "it holds frames of the commit at version {lost}, and sled ends at version {last}: they are damaged, or a power cut broke the commit off before it was acknowledged"
-        );
-        let needed_by = vec![format!("the changes from version {lost} on")];
-        self.finding(FILE, "the end of the log", rule, needed_by);
+        let folded = catalog.map(|catalog| catalog.folded_version);
+        let last = last.max(folded).unwrap_or_default();
+        let end = &journal.end;
+        let opening = || "the opening of the environment".to_owned();
+        if let Some(fault) = &end.fault {
+            let needed_by = vec!["knowing that the end of the log is there".to_owned()];
+            self.finding("journal/acknowledged", "the file", fault, needed_by);
+        }
+        if end.acknowledged_version > last {
+            let (lost, to) = (last + 1, end.acknowledged_version);
+            let rule = format!("the changes {lost} to {to} were acknowledged and are not there");
+            let needed_by = vec![format!("the changes from version {lost} on"), opening()];
+            self.finding(FILE, "the end of the log", rule, needed_by);
+        }
+        if end.is_metadata_lost {
+            let rule = "the last changes of the metadata were acknowledged and are not there";
+            let needed_by = vec!["the places of consumers".to_owned(), opening()];
+            self.finding(FILE, "the end of the log", rule, needed_by);
+        }
     }
 
     fn commit(&mut self, commit: &Commit) {

@@ -1,6 +1,5 @@
 //! What there is to look at: a folder, and what its journal says.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -14,7 +13,7 @@ use crate::environment::{
 };
 use crate::error::{Error, IoContext, Result};
 use crate::files;
-use crate::journal::{Journal, ReadFrames, SledJournal, frame_versions};
+use crate::journal::{Journal, LogEnd, LogImage, ReadLog, SledJournal};
 use crate::segment::SegmentEntry;
 
 /// A running journal may be sealed while it is read; then it is read again, so often at most.
@@ -32,26 +31,26 @@ pub(crate) struct Source {
 /// What a journal holds.
 #[derive(Default)]
 pub(crate) struct JournalImage {
-    pub frames: Vec<(u64, Vec<u8>)>,
+    pub log: LogImage,
     pub segments: Vec<SegmentEntry>,
     pub metas: Vec<(String, Vec<u8>)>,
-    /// The first versions of commits whose frames stand anywhere in the journal's file, used or not.
-    pub versions_in_file: BTreeSet<u64>,
+    /// What is known of the end of the log beside the log itself.
+    pub end: LogEnd,
     /// Why some of it could not be read.
     pub errors: Vec<Error>,
 }
 
 impl JournalImage {
-    fn of(journal: &dyn Journal, file: &Path) -> Self {
+    fn of(journal: &dyn Journal, folder: &Path) -> Self {
         // Before the frames, so that a running journal gives more than its file had.
-        let versions_in_file =
-            fs::read(file).map_or_else(|_| BTreeSet::new(), |b| frame_versions(&b));
+        let mut end = LogEnd::of(folder);
+        end.is_metadata_lost = journal.end().is_metadata_lost;
         let mut image = JournalImage {
-            versions_in_file,
+            end,
             ..JournalImage::default()
         };
-        match journal.frames() {
-            Ok(frames) => image.frames = frames,
+        match journal.image() {
+            Ok(log) => image.log = log,
             Err(error) => image.errors.push(error),
         }
         match journal.segments() {
@@ -94,7 +93,7 @@ impl Source {
         let (journal, copy) = match copy_of_journal(&folder.join(JOURNAL_FOLDER)) {
             Ok(copy) => match SledJournal::open(copy.path()) {
                 Ok(journal) => (
-                    JournalImage::of(&journal, &folder.join(JOURNAL_FOLDER).join("db")),
+                    JournalImage::of(&journal, &folder.join(JOURNAL_FOLDER)),
                     Some(copy),
                 ),
                 Err(error) => (JournalImage::failed(error, folder), Some(copy)),
@@ -113,10 +112,10 @@ impl Source {
     pub(crate) fn open(environment: &Environment) -> Self {
         let inner = &environment.inner;
         let folder = inner.store.folder();
-        let file = folder.with_file_name(JOURNAL_FOLDER).join("db");
+        let journal_folder = folder.with_file_name(JOURNAL_FOLDER);
         let mut journal = JournalImage::default();
         for _ in 0..ATTEMPTS {
-            journal = JournalImage::of(&*inner.journal, &file);
+            journal = JournalImage::of(&*inner.journal, &journal_folder);
             let after = inner.journal.segments();
             let is_same = after.is_ok_and(|after| after == journal.segments);
             if is_same && journal.read().faults.is_empty() {
@@ -159,10 +158,10 @@ impl Source {
 }
 
 impl JournalImage {
-    /// The commits of its frames, as far as they are whole and not sealed.
-    pub(crate) fn read(&self) -> ReadFrames {
+    /// Its commits, as far as they are whole and not sealed.
+    pub(crate) fn read(&self) -> ReadLog {
         let sealed = self.segments.last().map_or(0, |entry| entry.last_version);
-        ReadFrames::of(&self.frames, sealed)
+        ReadLog::of(&self.log, sealed)
     }
 
     /// Names the folder that is looked at instead of its copy.

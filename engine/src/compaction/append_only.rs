@@ -5,10 +5,10 @@ use std::collections::btree_map::Entry;
 
 use super::Compaction;
 use super::change::{Change, What};
+use super::gather::{Gathered, Ranges, Reading, Want};
 use super::partition::{DeletePartition, NO_DATE};
 use super::rows::{write_id, write_sink_time};
 use super::unmerged::Unmerged;
-use super::window::{Placed, Want};
 use crate::block::{BLOCK_BYTES_MIN, BlockEntry, BlockWriter, Manifest, PackWriter};
 use crate::catalog::LayoutEntry;
 use crate::error::Result;
@@ -112,28 +112,22 @@ impl Chosen {
                 .map(|_| RowSet::default())
                 .collect(),
         };
-        let mut merged = unmerged.merged(table, Want::Places, |_| true)?;
-        // The last change of the row at hand, and whether its first one created it.
-        let mut open: Option<(Placed, bool)> = None;
-        while let Some(next) = merged.next()? {
-            let is_new = match &open {
-                Some((last, was_new)) if last.id == next.id => *was_new,
-                _ => {
-                    chosen.close(open.take());
-                    next.is_new()
-                }
-            };
-            open = Some((next, is_new));
+        let reading = Reading {
+            want: Want::Places,
+            only: None,
+            range_bytes: unmerged.range_bytes,
+            touch_bytes: 0,
+        };
+        let ranges = Ranges::of(unmerged, unmerged.sources(table)?, &reading, |cut| cut)?;
+        let mut gathered = Gathered::default();
+        for range in 0..ranges.len() {
+            ranges.gather(range, &mut gathered)?;
+            for last in gathered.rows().filter(|last| !last.leaves_no_trace()) {
+                let (segment, row) = last.place;
+                chosen.rows[segment].insert(row);
+            }
         }
-        chosen.close(open);
         Ok(chosen)
-    }
-
-    fn close(&mut self, row: Option<(Placed, bool)>) {
-        let Some((last, was_new)) = row else { return };
-        if !(was_new && last.put.is_none()) {
-            self.rows[last.segment].insert(last.row);
-        }
     }
 }
 

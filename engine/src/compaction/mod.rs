@@ -3,11 +3,12 @@
 mod append_only;
 mod build;
 mod change;
+mod gather;
 mod in_place;
 mod partition;
 mod rows;
+mod threads;
 mod unmerged;
-mod window;
 
 pub use partition::{DeletePartition, Granularity, Layout, Mode, NO_DATE};
 
@@ -15,66 +16,208 @@ pub(crate) use build::{BaseRows, build};
 pub(crate) use unmerged::Unmerged;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
 
-use change::Collapsed;
+use gather::{Gathered, Ranges, Reading, Want};
 
-use crate::block::{Manifest, PackWriter, Packs};
+use crate::block::{BlockEntry, Manifest, PackWriter, Packs};
 use crate::catalog::{LayoutEntry, PartitionEntry};
 use crate::error::Result;
+
+/// Threads that merge. A disk is busy with two.
+const THREADS_MAX: usize = 4;
+/// A further thread is worth its pack for so much.
+const THREAD_BYTES_MIN: u64 = 8 << 20;
+/// A partition with more changes a block than this is cut anywhere, and not only between blocks.
+const ROWS_A_BLOCK_MIN: u64 = 64;
 
 /// Where a compaction reads and writes.
 pub(crate) struct Compaction<'a> {
     pub packs: &'a Packs,
     pub pack: PackWriter,
+    /// The packs of the threads that help. One that nothing was written to has no file.
+    helpers: Vec<PackWriter>,
     /// What each row ends with.
     pub line_end: &'static [u8],
     /// Packs of which little is in use: their blocks move to the new pack when they come by.
-    pub sparse: HashSet<u64>,
+    sparse: HashSet<u64>,
 }
 
-impl Compaction<'_> {
-    /// Merges a table's changes into one layout of it, and gives the layout as it is afterwards.
-    /// `base` is how the table's base layout is partitioned.
+/// What threads that merge have in common.
+pub(super) struct Place<'a> {
+    packs: &'a Packs,
+    line_end: &'static [u8],
+    sparse: &'a HashSet<u64>,
+}
+
+/// A layout that changes are merged into.
+pub(crate) struct Target<'l> {
+    pub table: u16,
+    /// How the table's base layout is partitioned.
+    pub base: Granularity,
+    pub layout: &'l mut LayoutEntry,
+}
+
+/// A partition of an in-place layout, and the changes that may fall into it.
+struct Partition<'a> {
+    /// The place of its layout among the targets.
+    target: usize,
+    name: String,
+    old: Arc<Manifest>,
+    ranges: Ranges<'a>,
+}
+
+impl<'a> Compaction<'a> {
+    /// Begins with the next numbers of packs.
+    pub(crate) fn begin(
+        packs: &'a Packs,
+        next_pack: &mut u64,
+        line_end: &'static [u8],
+        sparse: HashSet<u64>,
+    ) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let mut pack = || {
+            *next_pack += 1;
+            PackWriter::new(packs, *next_pack - 1)
+        };
+        Compaction {
+            packs,
+            pack: pack(),
+            helpers: (1..threads.min(THREADS_MAX)).map(|_| pack()).collect(),
+            line_end,
+            sparse,
+        }
+    }
+
+    /// Merges changes into layouts. Layouts of tables without changes only leave sparse packs.
     pub(crate) fn merge(
         &mut self,
         unmerged: &Unmerged<'_>,
-        (table, base): (u16, Granularity),
-        entry: &LayoutEntry,
+        targets: Vec<Target<'_>>,
         version: u64,
-    ) -> Result<LayoutEntry> {
-        let mut merged = entry.clone();
-        match entry.layout.mode {
-            Mode::InPlace => {
-                let granularity = entry.layout.granularity;
-                for key in unmerged.partitions(table, base, granularity)? {
-                    let changes = Collapsed::of(unmerged, table, base, granularity, key)?;
-                    if changes.peek().is_none() {
-                        continue;
-                    }
-                    let partition = granularity.name_of(key);
-                    let old = match entry.partitions.get(&partition) {
-                        Some(entry) => self.packs.manifest(&entry.manifest)?,
-                        None => Default::default(),
-                    };
-                    let new = in_place::merge(self, &old, Some(changes))?;
-                    self.replace(&mut merged.partitions, partition, &new, version)?;
-                }
-            }
-            Mode::AppendOnly => {
-                for (partition, new) in append_only::extend(self, unmerged, table, entry)? {
-                    self.replace(&mut merged.partitions, partition, &new, version)?;
-                }
+    ) -> Result<()> {
+        let changed = unmerged.tables()?;
+        let mut partitions = Vec::new();
+        for (at, target) in targets.iter().enumerate() {
+            if changed.contains(&target.table) && target.layout.layout.mode == Mode::InPlace {
+                self.partitions(unmerged, at, target, &mut partitions)?;
             }
         }
-        self.move_sparse(entry, &mut merged)?;
-        Ok(merged)
+        let blocks = self.merge_in_place(&partitions, unmerged.range_bytes)?;
+        let mut in_place: BTreeMap<usize, Vec<(String, Manifest)>> = BTreeMap::new();
+        for (partition, blocks) in partitions.into_iter().zip(blocks) {
+            let merged = in_place.entry(partition.target).or_default();
+            merged.extend(blocks.map(|blocks| (partition.name, Manifest { blocks })));
+        }
+        for (at, target) in targets.into_iter().enumerate() {
+            let before = target.layout.clone();
+            let merged = &mut target.layout.partitions;
+            for (name, manifest) in in_place.remove(&at).unwrap_or_default() {
+                self.replace(merged, name, &manifest, version)?;
+            }
+            if changed.contains(&target.table) && before.layout.mode == Mode::AppendOnly {
+                for (name, manifest) in append_only::extend(self, unmerged, target.table, &before)?
+                {
+                    self.replace(merged, name, &manifest, version)?;
+                }
+            }
+            self.move_sparse(&before, target.layout)?;
+        }
+        Ok(())
     }
 
-    /// A layout of a table without changes: its blocks leave sparse packs.
-    pub(crate) fn tidy(&mut self, entry: &LayoutEntry) -> Result<LayoutEntry> {
-        let mut tidied = entry.clone();
-        self.move_sparse(entry, &mut tidied)?;
-        Ok(tidied)
+    /// Cuts the changes of a layout's partitions into ranges that threads can merge one by one.
+    fn partitions<'u>(
+        &self,
+        unmerged: &'u Unmerged<'u>,
+        at: usize,
+        target: &Target<'_>,
+        partitions: &mut Vec<Partition<'u>>,
+    ) -> Result<()> {
+        let granularity = target.layout.layout.granularity;
+        let threads = 1 + self.helpers.len() as u64;
+        for (key, sources) in unmerged.by_partition(target.table, target.base, granularity)? {
+            let name = granularity.name_of(key);
+            let old = match target.layout.partitions.get(&name) {
+                Some(entry) => self.packs.manifest(&entry.manifest)?,
+                None => Arc::default(),
+            };
+            let changes: u64 = sources.iter().map(|s| u64::from(s.run.len())).sum();
+            let blocks = old.blocks.len() as u64;
+            let reading = Reading {
+                want: Want::Cells,
+                only: (target.base != granularity).then_some((granularity, key)),
+                range_bytes: unmerged.range_bytes / threads,
+                touch_bytes: old.bytes() / blocks.max(changes).max(1),
+            };
+            // Where there are few changes a cut stands between two blocks.
+            let snap = |cut| match blocks > changes / ROWS_A_BLOCK_MIN {
+                true => old.start_of_block(cut),
+                false => cut,
+            };
+            partitions.push(Partition {
+                target: at,
+                name,
+                ranges: Ranges::of(unmerged, sources, &reading, snap)?,
+                old,
+            });
+        }
+        Ok(())
+    }
+
+    /// The blocks of each partition after its changes; `None` where nothing changed in it.
+    fn merge_in_place(
+        &mut self,
+        partitions: &[Partition<'_>],
+        range_bytes: u64,
+    ) -> Result<Vec<Option<Vec<BlockEntry>>>> {
+        let tasks: Vec<(usize, usize)> = partitions
+            .iter()
+            .enumerate()
+            .flat_map(|(at, p)| (0..p.ranges.len()).map(move |range| (at, range)))
+            .collect();
+        let place = Place {
+            packs: self.packs,
+            line_end: self.line_end,
+            sparse: &self.sparse,
+        };
+        // Another pack costs another sync, so a little work is done by one.
+        let bytes: u64 = partitions.iter().map(|p| p.ranges.bytes).sum();
+        let threads = 1 + (bytes / THREAD_BYTES_MIN.min(range_bytes.max(1))) as usize;
+        let writers = std::iter::once(&mut self.pack).chain(&mut self.helpers);
+        let writers = writers.take(threads);
+        let parts = threads::share(
+            writers,
+            tasks.len(),
+            |pack, gathered: &mut Gathered, task| {
+                let (at, range) = tasks[task];
+                let Partition { old, ranges, .. } = &partitions[at];
+                ranges.gather(range, gathered)?;
+                let blocks = in_place::merge(&place, pack, old, ranges.bounds(range), gathered)?;
+                Ok((blocks, !gathered.is_empty()))
+            },
+        )?;
+        let mut merged: Vec<(Vec<BlockEntry>, bool)> = Vec::new();
+        merged.resize_with(partitions.len(), Default::default);
+        for ((at, _), (blocks, is_changed)) in tasks.iter().zip(parts) {
+            merged[*at].0.extend(blocks);
+            merged[*at].1 |= is_changed;
+        }
+        let changed = merged.into_iter();
+        Ok(changed
+            .map(|(blocks, is_changed)| is_changed.then_some(blocks))
+            .collect())
+    }
+
+    /// Bytes written so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.pack.bytes() + self.helpers.iter().map(PackWriter::bytes).sum::<u64>()
+    }
+
+    /// Seals the packs: they and their names are durable, and they never change again.
+    pub(crate) fn seal(self) -> Result<()> {
+        let writers = std::iter::once(self.pack).chain(self.helpers);
+        PackWriter::seal_all(self.packs, writers)
     }
 
     fn replace(
@@ -112,8 +255,16 @@ impl Compaction<'_> {
                     .iter()
                     .any(|b| self.sparse.contains(&b.extent.pack));
             if touched {
-                let moved = in_place::merge(self, &manifest, None)?;
+                let place = Place {
+                    packs: self.packs,
+                    line_end: self.line_end,
+                    sparse: &self.sparse,
+                };
+                let none = Gathered::default();
+                let pack = &mut self.pack;
+                let blocks = in_place::merge(&place, pack, &manifest, (0, None), &none)?;
                 let version = entry.changed_version;
+                let moved = Manifest { blocks };
                 self.replace(&mut after.partitions, partition.clone(), &moved, version)?;
             }
         }

@@ -83,11 +83,6 @@ impl Granularity {
             }
         }
     }
-
-    /// Whether rows of one partition of this granularity may be in one of another granularity.
-    pub(crate) fn overlaps(key: i32, other: i32) -> bool {
-        key == other || key != NO_DATE_KEY && other != NO_DATE_KEY && year_of(key) == year_of(other)
-    }
 }
 
 /// Numbers of partitions count days, with room for any month and any year.
@@ -208,18 +203,5 @@ mod tests {
             assert_eq!(on(Granularity::HalfMonth, day), format!("2024-01-{half}"));
             assert_eq!(on(Granularity::FiveDay, day), format!("2024-01-{five}"));
         }
-        let key = |g: Granularity, created| g.key(created);
-        assert!(Granularity::overlaps(
-            key(Granularity::Year, Some(next)),
-            key(Granularity::Month, Some(next))
-        ));
-        assert!(!Granularity::overlaps(
-            key(Granularity::Month, Some(last_second)),
-            key(Granularity::Year, Some(next))
-        ));
-        assert!(!Granularity::overlaps(
-            key(Granularity::Month, None),
-            key(Granularity::Year, Some(next))
-        ));
     }
 }

@@ -1,22 +1,26 @@
 //! The changes since the last compaction, as sorted runs that are merged where they stand.
 //!
-//! Each segment sorts its rows by table, partition of the base layout, id and version. A merge over
-//! the runs of a partition gives its changes by id, holding no more than a window of each run.
+//! Each segment sorts its rows by table, partition of the base layout, id and version.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::gather::Source;
 use super::partition::Granularity;
-use super::window::{Filling, Placed, Source, Want};
 use crate::error::Result;
+use crate::map;
 use crate::segment::Segment;
 use crate::staging::Residence;
+
+/// While changes are merged, pages of mapped files stay in memory up to this.
+const MAPPED_BYTES_MAX: u64 = 160 << 20;
 
 /// Segments, oldest first, and the version up to which their changes stand in blocks already.
 pub(crate) struct Unmerged<'a> {
     pub segments: Vec<&'a Segment>,
     pub above: u64,
     pub residence: &'a Residence,
+    /// About how much of the changes may be in memory at a time, of all threads together.
+    pub range_bytes: u64,
 }
 
 impl<'a> Unmerged<'a> {
@@ -29,79 +33,52 @@ impl<'a> Unmerged<'a> {
         Ok(tables)
     }
 
-    /// The partitions in which a table may have changed, for a granularity that need not be the
-    /// one of the base layout.
-    pub(super) fn partitions(
-        &self,
-        table: u16,
-        base: Granularity,
-        granularity: Granularity,
-    ) -> Result<BTreeSet<i32>> {
-        let mut keys = BTreeSet::new();
-        for segment in &self.segments {
-            for run in segment.runs(table)? {
-                if base == granularity {
-                    keys.insert(run.partition);
-                    continue;
-                }
-                for place in 0..run.len() {
-                    let change = segment.change(run.row(place)?)?;
-                    keys.insert(granularity.key(change.record.created));
-                }
-                segment.release();
-            }
-        }
-        Ok(keys)
-    }
-
-    /// The changes of a table by id and version, from the partitions of the base layout that
-    /// `select` takes.
-    pub(super) fn merged(
-        &'a self,
-        table: u16,
-        want: Want,
-        select: impl Fn(i32) -> bool,
-    ) -> Result<Merged<'a>> {
+    /// All runs of a table.
+    pub(super) fn sources(&'a self, table: u16) -> Result<Vec<Source<'a>>> {
         let mut sources = Vec::new();
         for (number, segment) in self.segments.iter().enumerate() {
             let runs = segment.runs(table)?.into_iter();
-            let selected = runs.filter(|run| select(run.partition));
-            sources.extend(selected.map(|run| Source::new(number, run)));
+            sources.extend(runs.map(|run| Source {
+                segment: number,
+                run,
+            }));
         }
-        let mut merged = Merged {
-            filling: Filling::of(want, self.above, sources.len()),
-            heap: BinaryHeap::with_capacity(sources.len()),
-            sources,
-        };
-        for at in 0..merged.sources.len() {
-            merged.queue(at)?;
-        }
-        Ok(merged)
-    }
-}
-
-/// The changes of several runs in one order.
-pub(super) struct Merged<'a> {
-    sources: Vec<Source<'a>>,
-    filling: Filling,
-    /// The next change of each source: its id, its version, the source.
-    heap: BinaryHeap<Reverse<(u128, u64, usize)>>,
-}
-
-impl Merged<'_> {
-    fn queue(&mut self, at: usize) -> Result<()> {
-        if let Some(next) = self.sources[at].peek(self.filling)? {
-            self.heap.push(Reverse((next.id, next.version, at)));
-        }
-        Ok(())
+        Ok(sources)
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<Placed>> {
-        let Some(Reverse((_, _, at))) = self.heap.pop() else {
-            return Ok(None);
-        };
-        let next = self.sources[at].pop();
-        self.queue(at)?;
-        Ok(next)
+    /// The partitions in which a table may have changed, each with the runs that have rows of it.
+    /// The granularity need not be that of the base layout; then the runs have other rows as well.
+    pub(super) fn by_partition(
+        &'a self,
+        table: u16,
+        base: Granularity,
+        granularity: Granularity,
+    ) -> Result<BTreeMap<i32, Vec<Source<'a>>>> {
+        let mut partitions: BTreeMap<i32, Vec<Source<'a>>> = BTreeMap::new();
+        for source in self.sources(table)? {
+            let run = &source.run;
+            if base == granularity {
+                partitions.entry(run.partition).or_default().push(source);
+                continue;
+            }
+            let mut keys = BTreeSet::new();
+            for place in 0..run.len() {
+                let change = run.segment.change(run.row(place)?)?;
+                keys.insert(granularity.key(change.record.created));
+            }
+            self.visited();
+            for key in keys {
+                partitions.entry(key).or_default().push(source.clone());
+            }
+        }
+        Ok(partitions)
+    }
+
+    /// To be called after each visit of a segment: lets go of pages when they take too much memory.
+    pub(super) fn visited(&self) {
+        // Where the system does not tell, they are let go each time.
+        if map::resident_bytes().is_none_or(|bytes| bytes > MAPPED_BYTES_MAX) {
+            self.segments.iter().for_each(|segment| segment.release());
+        }
     }
 }

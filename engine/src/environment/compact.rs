@@ -4,16 +4,16 @@ use std::collections::HashSet;
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use super::{Environment, State};
-use crate::block::PackWriter;
 use crate::catalog::{Catalog, LayoutEntry};
-use crate::compaction::{BaseRows, Compaction, Layout, Unmerged, build};
+use crate::compaction::{BaseRows, Compaction, Layout, Target, Unmerged, build};
 use crate::error::Result;
 use crate::segment::Segment;
 
 /// A compaction orders what is left of the tail in memory; more than this it seals first.
-const ORDERED_BYTES_MAX: usize = 4 << 20;
+const ORDERED_BYTES_MAX: usize = 24 << 20;
 /// A pack of which less than this part is in use is emptied.
 const SPARSE_PERCENT: u64 = 25;
 
@@ -26,8 +26,13 @@ impl Environment {
     /// Merges everything committed, and gives the state in which exactly the commits up to
     /// `catalog.folded_version` stand in blocks.
     pub(crate) fn fold(&self) -> Result<Arc<State>> {
+        self.inner.noting(self.merge_everything())
+    }
+
+    fn merge_everything(&self) -> Result<Arc<State>> {
         let inner = &self.inner;
         let _guard = inner.lock_catalog();
+        let start = Instant::now();
         inner.sealing.seal_down_to(ORDERED_BYTES_MAX)?;
         let cut = inner.staging.cut();
         let state = inner.state();
@@ -47,28 +52,37 @@ impl Environment {
                 .collect(),
             above,
             residence: &inner.residence,
+            range_bytes: inner.merge_bytes,
         };
         let mut catalog = state.catalog.clone();
         catalog.folded_version = version;
         catalog.last_committed = committed;
         let mut compaction = self.start(&mut catalog)?;
-        let changed = unmerged.tables()?;
+        let ordered = start.elapsed();
+        let mut targets = Vec::new();
         for table in catalog.tables.values_mut() {
-            let base = (table.id, granularity(table.id));
-            for layout in &mut table.layouts {
-                *layout = match changed.contains(&table.id) {
-                    true => compaction.merge(&unmerged, base, layout, version)?,
-                    false => compaction.tidy(layout)?,
-                };
-            }
+            let (id, base) = (table.id, granularity(table.id));
+            let layouts = table.layouts.iter_mut();
+            targets.extend(layouts.map(|layout| Target {
+                table: id,
+                base,
+                layout,
+            }));
         }
+        compaction.merge(&unmerged, targets, version)?;
+        let merged = start.elapsed();
         let state = self.finish(compaction, catalog)?;
+        tracing::debug!(?ordered, ?merged, synced = ?start.elapsed(), "changes stand in blocks");
         self.collect_segments()?;
         Ok(state)
     }
 
     /// Makes sure that a table stands in the given layout, building it if it does not.
     pub(crate) fn ensure_layout(&self, table: &str, layout: Layout) -> Result<()> {
+        self.inner.noting(self.build_layout(table, layout))
+    }
+
+    fn build_layout(&self, table: &str, layout: Layout) -> Result<()> {
         if self.has_layout(table, &layout) {
             return Ok(());
         }
@@ -111,14 +125,10 @@ impl Environment {
         // After a failed write of the catalog the next pack may be named already.
         self.inner.journal.check()?;
         let packs = &self.inner.packs;
-        let id = catalog.next_pack;
-        catalog.next_pack += 1;
-        Ok(Compaction {
-            packs,
-            pack: PackWriter::create(packs, id)?,
-            line_end: catalog.settings.line_end.bytes(),
-            sparse: self.sparse_packs(catalog)?,
-        })
+        let sparse = self.sparse_packs(catalog)?;
+        let line_end = catalog.settings.line_end.bytes();
+        let next = &mut catalog.next_pack;
+        Ok(Compaction::begin(packs, next, line_end, sparse))
     }
 
     fn sparse_packs(&self, catalog: &Catalog) -> Result<HashSet<u64>> {
@@ -136,9 +146,10 @@ impl Environment {
     /// Seals the pack, makes the catalog current, and removes the packs that nobody uses any more.
     fn finish(&self, compaction: Compaction<'_>, catalog: Catalog) -> Result<Arc<State>> {
         let inner = &self.inner;
-        tracing::debug!(bytes = compaction.pack.bytes(), "compacted");
-        compaction.pack.seal()?;
+        tracing::debug!(bytes = compaction.bytes(), "compacted");
+        compaction.seal()?;
         let state = inner.replace_catalog(catalog)?;
+        self.count_block_bytes()?;
         self.collect_packs()?;
         Ok(state)
     }
@@ -155,6 +166,8 @@ impl Environment {
         if inner.pack_holds.load(Ordering::SeqCst) > 0 {
             return Ok(());
         }
+        // Where writing a catalog failed, the disk may hold it all the same, and it names other packs.
+        inner.journal.check()?;
         let catalog = &inner.state().catalog;
         let live = catalog.live_bytes(&inner.packs)?;
         let manifests = catalog.manifests();

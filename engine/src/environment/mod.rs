@@ -4,6 +4,7 @@ mod compact;
 mod lookup;
 mod opening;
 mod options;
+mod quota;
 mod schema_change;
 mod state;
 mod status;
@@ -18,7 +19,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 pub use lookup::CurrentRow;
 pub(crate) use lookup::with_version;
 pub(crate) use opening::{CATALOG_FOLDER, JOURNAL_FOLDER, PACKS_FOLDER, SEGMENTS_FOLDER, lock};
+pub(crate) use options::MERGE_BYTES;
 pub use options::OpenOptions;
+pub(crate) use quota::Reserved;
+pub use quota::{Quota, QuotaStatus};
 pub(crate) use state::{State, Table};
 pub use status::{EnvironmentStatus, TableStatus};
 pub use transaction::{Transaction, Write};
@@ -30,7 +34,9 @@ use crate::compaction::{Granularity, Layout};
 use crate::error::{Error, Result};
 use crate::feed::Holders;
 use crate::journal::{BackPressure, Committer, Journal};
+use crate::link::Attempts;
 use crate::locks::RowLocks;
+use crate::metrics::Counters;
 use crate::publish::Leases;
 use crate::schema::TableSchema;
 use crate::staging::{Residence, Sealer, Sealing, Staging};
@@ -56,6 +62,10 @@ pub(crate) struct Inner {
     holders: Mutex<Holders>,
     residence: Residence,
     unmerged_bytes_max: u64,
+    pub(crate) counters: Arc<Counters>,
+    block_bytes: quota::BlockBytes,
+    on_the_way: Arc<quota::OnTheWay>,
+    merge_bytes: u64,
     /// Held while a commit merges, and by those that wait for it.
     merge_failure: Mutex<Option<unmerged::Failure>>,
     locks: Arc<RowLocks>,
@@ -69,8 +79,12 @@ pub(crate) struct Inner {
     publication_lock: Mutex<()>,
     /// The snapshots that readers of this process hold.
     pub(crate) leases: Leases,
+    /// How publishing goes.
+    pub(crate) attempts: Attempts,
     /// How many are reading packs by their file names, so that none may be removed.
     pack_holds: AtomicUsize,
+    /// The first version of a commit that was broken off before this opening.
+    unfinished_version: Option<u64>,
     /// Keeps other processes out for as long as it is open.
     _lock_file: File,
 }
@@ -207,10 +221,24 @@ impl Inner {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Ends all writing if something could not be written: what the disk holds then is in doubt.
+    fn noting<T>(&self, done: Result<T>) -> Result<T> {
+        if let Err(error) = &done
+            && error.is_failed_write()
+        {
+            self.journal.poison(&error.to_string());
+        }
+        done
+    }
+
     /// Stores a new catalog durably, then lets everyone see it. The caller holds the catalog lock.
     pub(crate) fn replace_catalog(&self, mut catalog: Catalog) -> Result<Arc<State>> {
         self.store.store(&mut catalog)?;
-        let state = Arc::new(State::load(catalog, &self.store, &self.packs)?);
+        let state = State::load(catalog, &self.store, &self.packs).inspect_err(|error| {
+            // The catalog on the disk is newer than what this process knows.
+            self.journal.poison(&error.to_string());
+        })?;
+        let state = Arc::new(state);
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = state.clone();
         Ok(state)
     }

@@ -21,8 +21,9 @@ use crate::clock::Ticks;
 use crate::error::{Error, IoContext, Result};
 use crate::feed::Holders;
 use crate::files;
-use crate::journal::{Commit, Committer, CommitterStart, Journal, SledJournal};
+use crate::journal::{Commit, Committer, CommitterStart, Journal, LogEnd, SledJournal};
 use crate::locks::RowLocks;
+use crate::metrics::Counters;
 use crate::segment::{Segment, SegmentEntry, SegmentStore};
 use crate::staging::{Limits, Sealer, Sealing, Staging};
 
@@ -157,7 +158,9 @@ fn assemble(
     let segment_store = SegmentStore::open(&folder.join(SEGMENTS_FOLDER))?;
     let replay = Replay::of(&catalog, &*journal, &segment_store)?;
     let holders = Holders::load(&*journal)?;
+    let counters = Arc::<Counters>::default();
     let start = CommitterStart {
+        counters: counters.clone(),
         journal: journal.clone(),
         clock: options.clock.clone(),
         durability: options.durability,
@@ -195,6 +198,10 @@ fn assemble(
         holders: Mutex::new(holders),
         residence: Default::default(),
         unmerged_bytes_max: options.unmerged_bytes_max,
+        counters,
+        block_bytes: live.values().sum::<u64>().into(),
+        on_the_way: Default::default(),
+        merge_bytes: options.merge_bytes,
         merge_failure: Mutex::default(),
         locks: Arc::new(RowLocks::default()),
         journal,
@@ -203,7 +210,9 @@ fn assemble(
         schema_gate: RwLock::new(()),
         publication_lock: Mutex::new(()),
         leases: Default::default(),
+        attempts: Default::default(),
         pack_holds: Default::default(),
+        unfinished_version: replay.unfinished_version,
         _lock_file: lock_file,
     };
     let environment = Environment {
@@ -219,6 +228,7 @@ struct Replay {
     commits: Vec<Commit>,
     last_version: u64,
     last_committed: Ticks,
+    unfinished_version: Option<u64>,
 }
 
 impl Replay {
@@ -230,11 +240,14 @@ impl Replay {
         commits.retain(|c| c.last_version() > sealed);
         check_sequence(&entries, &commits)?;
         let last = commits.last();
+        let last_version = last
+            .map_or(0, Commit::last_version)
+            .max(sealed)
+            .max(catalog.folded_version);
+        let unfinished_version = check_end(&journal.end(), last_version)?;
         Ok(Replay {
-            last_version: last
-                .map_or(0, Commit::last_version)
-                .max(sealed)
-                .max(catalog.folded_version),
+            last_version,
+            unfinished_version,
             last_committed: last
                 .map_or(i64::MIN, |c| c.committed)
                 .max(entries.last().map_or(i64::MIN, |e| e.last_committed))
@@ -243,6 +256,37 @@ impl Replay {
             commits,
         })
     }
+}
+
+/// Whether the log ends where it was acknowledged to, or behind. Gives the commit behind it that was
+/// broken off.
+fn check_end(end: &LogEnd, last_version: u64) -> Result<Option<u64>> {
+    let lost = |what: String| {
+        Err(Error::corrupt(
+            &Path::new(JOURNAL_FOLDER).join("db"),
+            format!(
+                "{what}: the end of the log is damaged; `lakestage verify` looks for more, and `lakestage salvage` keeps what is whole"
+            ),
+        ))
+    };
+    if end.acknowledged_version > last_version {
+        return lost(format!(
+            "the changes {} to {} were acknowledged and are not there",
+            last_version + 1,
+            end.acknowledged_version
+        ));
+    }
+    if end.is_metadata_lost {
+        return lost("the last changes of the metadata were acknowledged and are not there".into());
+    }
+    let unfinished = end.unfinished(last_version);
+    if let Some(version) = unfinished {
+        tracing::warn!(
+            version,
+            "a commit was broken off before it was acknowledged, and was dropped"
+        );
+    }
+    Ok(unfinished)
 }
 
 /// Versions have no gaps: where one is missing, something that was acknowledged is.

@@ -8,6 +8,8 @@ use crate::journal::{BackPressure, Durability};
 const SEGMENT_BYTES: usize = 16 << 20;
 const TAIL_BYTES_MAX: usize = 24 << 20;
 const UNMERGED_BYTES_MAX: u64 = 8 << 30;
+/// As the option of that name.
+pub(crate) const MERGE_BYTES: u64 = 48 << 20;
 
 /// How an environment is opened. A clock alone may stand for all of it.
 #[derive(Clone)]
@@ -26,6 +28,8 @@ pub struct OpenOptions {
     /// Segments that no snapshot has asked for are merged into blocks once they are this large, so
     /// that the search for a current row stays short. A merge is cheapest when it comes once.
     pub unmerged_bytes_max: u64,
+    /// About how much of the changes that are merged is in memory at a time, of all threads together.
+    pub merge_bytes: u64,
 }
 
 impl Default for OpenOptions {
@@ -37,6 +41,7 @@ impl Default for OpenOptions {
             segment_bytes: SEGMENT_BYTES,
             tail_bytes_max: TAIL_BYTES_MAX,
             unmerged_bytes_max: UNMERGED_BYTES_MAX,
+            merge_bytes: MERGE_BYTES,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Environment;
+use super::{Environment, QuotaStatus};
 use crate::catalog::EnvironmentSettings;
 use crate::error::Result;
 
@@ -25,6 +25,12 @@ pub struct EnvironmentStatus {
     pub segment_bytes: u64,
     /// Bytes of the journal's files.
     pub journal_bytes: u64,
+    /// The version at which the last run began a commit that it did not bring to its end: a crash or a
+    /// power cut broke it off before it was acknowledged, and opening dropped it. Its versions are given
+    /// to the next commit.
+    pub unfinished_version: Option<u64>,
+    /// The quota, and what counts towards it.
+    pub quota: QuotaStatus,
     /// Commits that wait for the disk.
     pub waiting_commits: usize,
     /// The tables.
@@ -81,6 +87,8 @@ impl Environment {
             segments: segments.len(),
             segment_bytes: segments.iter().map(|s| s.entry().bytes).sum(),
             journal_bytes: self.inner.journal.stored_bytes()?,
+            unfinished_version: self.inner.unfinished_version,
+            quota: self.quota_status(),
             waiting_commits: self.inner.committer.waiting(),
             tables: tables.collect(),
         })

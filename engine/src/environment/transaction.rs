@@ -1,16 +1,18 @@
 //! A transaction: row changes of any tables, all or nothing.
 
-use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 
+use ahash::{HashMap, HashMapExt as _};
 use uuid::Uuid;
 
 use super::lookup::Stored;
+use super::quota::Amount;
 use super::{Environment, Table};
 use crate::clock::Ticks;
 use crate::error::{Error, Result, RowError};
 use crate::journal::{BackPressure, CommitRequest, CommitTicket, Operation, Receipt, Record};
 use crate::locks::HeldRows;
+use crate::row::Scratch;
 use crate::value::{Value, parse_id};
 
 /// A transaction's changes are held in memory until it commits; larger loads take several.
@@ -35,10 +37,15 @@ pub struct Transaction {
     environment: Environment,
     payload: Vec<u8>,
     rows: u32,
+    /// How many of its changes put a row.
+    puts: u64,
+    /// How many of these rows are new.
+    new_rows: u64,
     /// Where the transaction's own last change of a row stands in the payload.
     own: HashMap<(u16, u128), usize>,
     held: HeldRows,
     tables: HashMap<String, Arc<Table>>,
+    scratch: Scratch,
     now: Ticks,
     refused: bool,
     pressure: BackPressure,
@@ -53,8 +60,11 @@ impl Transaction {
             environment,
             payload: Vec::new(),
             rows: 0,
+            puts: 0,
+            new_rows: 0,
             own: HashMap::new(),
             tables: HashMap::new(),
+            scratch: Scratch::default(),
             refused: false,
         }
     }
@@ -115,7 +125,8 @@ impl Transaction {
     ///
     /// # Errors
     /// `InvalidInput` if a change was refused or the transaction is empty; `Busy` if the queue was
-    /// full, or if too much waits to be merged into blocks because merging fails; `Conflict` if the schema of one of its
+    /// full, or if too much waits to be merged into blocks because merging fails; `OverQuota` if it would exceed the
+    /// environment's quota; `Conflict` if the schema of one of its
     /// tables changed meanwhile.
     pub fn commit_later(self) -> Result<CommitTicket> {
         if self.refused {
@@ -126,13 +137,31 @@ impl Transaction {
         if self.rows == 0 {
             return Err(Error::invalid("the transaction is empty"));
         }
+        let counters = self.environment.inner.counters.clone();
+        let sent = self.send();
+        if let Err(error) = &sent {
+            tracing::debug!(%error, "a commit was refused");
+            counters.refused(error);
+        }
+        sent
+    }
+
+    fn send(self) -> Result<CommitTicket> {
+        let environment = self.environment;
+        environment.bound_unmerged()?;
+        let reserved = match self.puts {
+            0 => None,
+            _ => environment.reserve(Amount {
+                bytes: self.payload.len() as u64,
+                rows: self.new_rows,
+            })?,
+        };
         let request = CommitRequest {
             payload: self.payload,
             rows: self.rows,
             held: self.held,
+            reserved,
         };
-        let environment = self.environment;
-        environment.bound_unmerged()?;
         let gate = environment.inner.schema_gate.read();
         let _gate = gate.unwrap_or_else(PoisonError::into_inner);
         for (name, table) in &self.tables {
@@ -169,7 +198,9 @@ impl Transaction {
             _ => {}
         }
         let current = stored.as_ref().map(|row| &row.cells[..]);
-        let row = table.plan.render(values, current, self.now)?;
+        let row = table
+            .plan
+            .render(values, current, self.now, &mut self.scratch)?;
         self.add(&Record {
             table: table.id,
             id,
@@ -250,6 +281,10 @@ impl Transaction {
         }
         self.own.insert((record.table, record.id), at);
         self.rows += 1;
+        if let Operation::Put { existed, .. } = record.operation {
+            self.puts += 1;
+            self.new_rows += u64::from(!existed);
+        }
         Ok(())
     }
 }

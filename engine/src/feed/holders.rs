@@ -72,6 +72,11 @@ impl Holders {
         Ok(())
     }
 
+    /// How many readers are open.
+    pub(crate) fn readers(&self) -> u64 {
+        self.readers.len() as u64
+    }
+
     /// Notes a reader that needs everything behind a version.
     pub(crate) fn open_reader(&mut self, version: u64) -> u64 {
         self.next_reader += 1;

@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 
 use super::{BackPressure, Commit, Durability, Journal};
 use crate::clock::{Clock, Ticks};
+use crate::environment::Reserved;
 use crate::error::{Error, Result};
+use crate::faults;
 use crate::locks::HeldRows;
+use crate::metrics::Counters;
 
 /// Transactions that may wait; what happens to the next one is its sender's choice.
 pub(crate) const QUEUE_COMMITS_MAX: usize = 1_024;
@@ -59,10 +62,13 @@ pub(crate) struct Request {
     pub rows: u32,
     /// Released once the commit can be read, so that who takes a row next reads what it became.
     pub held: HeldRows,
+    /// Dropped once the commit is in the tail, which counts from then on.
+    pub reserved: Option<Reserved>,
 }
 
 struct Queued {
     request: Request,
+    sent: Instant,
     reply: Sender<Result<Receipt>>,
 }
 
@@ -86,6 +92,7 @@ pub(crate) struct Committer {
 
 /// What the thread needs.
 pub(crate) struct Start {
+    pub counters: Arc<Counters>,
     pub journal: Arc<dyn Journal>,
     pub clock: Arc<dyn Clock>,
     pub durability: Durability,
@@ -116,7 +123,11 @@ impl Committer {
         let mut request = request;
         // It stays in memory until it is sealed.
         request.payload.shrink_to_fit();
-        let queued = Queued { request, reply };
+        let queued = Queued {
+            request,
+            sent: Instant::now(),
+            reply,
+        };
         let queue = self.queue.as_ref().ok_or_else(gone)?;
         match pressure {
             BackPressure::Reject => queue.try_send(queued).map_err(|e| match e {
@@ -182,12 +193,18 @@ impl<F: Follower> Thread<F> {
     }
 
     fn commit(&mut self, batch: Vec<Queued>, bytes: usize) {
+        let counters = self.start.counters.clone();
         // Time never runs backwards in the log, whatever the clock does.
         let committed = self.start.clock.now_ticks().max(self.start.last_committed);
         let mut next_version = self.start.next_version;
         let mut waiting = Vec::with_capacity(batch.len());
         let mut commits = Vec::with_capacity(batch.len());
-        for Queued { request, reply } in batch {
+        for Queued {
+            request,
+            sent,
+            reply,
+        } in batch
+        {
             let commit = Commit {
                 first_version: next_version,
                 rows: request.rows,
@@ -200,7 +217,14 @@ impl<F: Follower> Thread<F> {
                 last_version: commit.last_version(),
                 committed,
             };
-            waiting.push((request.held, reply, receipt));
+            let bytes = commit.payload.len() as u64;
+            waiting.push((
+                request.held,
+                request.reserved,
+                reply,
+                receipt,
+                (sent, bytes),
+            ));
             commits.push(commit);
         }
         let Start {
@@ -208,6 +232,12 @@ impl<F: Follower> Thread<F> {
             durability,
             ..
         } = &self.start;
+        if faults::makes("a commit is acknowledged before it is written") {
+            let first = waiting.first();
+            if let Some((_, _, reply, receipt, _)) = first {
+                let _ = reply.send(Ok(*receipt));
+            }
+        }
         let written = self
             .follower
             .make_room(bytes)
@@ -217,13 +247,28 @@ impl<F: Follower> Thread<F> {
             self.start.last_committed = committed;
             self.follower.durable(commits);
         }
-        for (held, reply, receipt) in waiting {
-            drop(held);
+        let mut all_held = Vec::with_capacity(waiting.len());
+        counters.batch();
+        if let Err(error) = &written {
+            tracing::error!(%error, commits = waiting.len(), "commits could not be made durable");
+        }
+        for (held, reserved, reply, receipt, (sent, bytes)) in waiting {
+            match &written {
+                Ok(()) => {
+                    let rows = receipt.last_version - receipt.first_version + 1;
+                    counters.durable(rows, bytes, sent.elapsed());
+                }
+                Err(error) => counters.refused(error),
+            }
+            all_held.push(held);
+            drop(reserved);
             // Who does not wait for the answer any more has no use for it.
-            let _ = reply.send(match &written {
+            let _ = reply.try_send(match &written {
                 Ok(()) => Ok(receipt),
                 Err(error) => Err(error.again()),
             });
         }
+        // Whoever takes one of the rows waits for this; whoever waits for an answer need not.
+        drop(all_held);
     }
 }

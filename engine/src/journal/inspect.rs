@@ -1,36 +1,74 @@
-//! Reading frames that may be damaged: what is whole is given, what is not is named.
+//! Reading a log that may be damaged: what is whole is given, what is not is named.
 
-use std::collections::BTreeSet;
-
-use super::Commit;
-use super::frame::{Assembler, FRAME_BYTES_MAX, HEADER_BYTES, frames};
-
-/// Beyond what a commit may be: what looks larger is no frame.
-const COMMIT_BYTES_MAX: u64 = 1 << 30;
-const ROWS_MAX: u32 = 1 << 26;
-const VERSION_MAX: u64 = 1 << 48;
+use super::frame::Assembler;
+use super::{Commit, LogImage};
 
 /// What is wrong with the log, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FrameFault {
-    /// The number of the frame.
-    pub frame: u64,
+pub(crate) struct LogFault {
+    /// The file's name in the journal's folder.
+    pub file: String,
+    /// Where in it, such as "frame 7".
+    pub place: String,
     pub rule: String,
 }
 
-/// Frames put together to commits as far as they are whole.
+/// A log put together to commits as far as they are whole.
 #[derive(Default)]
-pub(crate) struct ReadFrames {
+pub(crate) struct ReadLog {
     pub commits: Vec<Commit>,
-    pub faults: Vec<FrameFault>,
+    pub faults: Vec<LogFault>,
 }
 
-impl ReadFrames {
+impl ReadLog {
+    /// Reads frames and bulk files, and orders what they hold by version.
+    pub(crate) fn of(image: &LogImage, sealed: u64) -> Self {
+        let mut read = ReadLog::of_frames(&image.frames, sealed);
+        for batch in &image.bulk.batches {
+            let counts = |commit: &&Commit| commit.last_version() > sealed;
+            let commits = batch.commits.iter().filter(counts);
+            read.commits.extend(commits.cloned());
+        }
+        read.faults
+            .extend(image.bulk.faults.iter().map(|fault| LogFault {
+                file: fault.file.clone(),
+                place: format!("byte {}", fault.offset),
+                rule: fault.rule.clone(),
+            }));
+        read.commits.sort_by_key(|commit| commit.first_version);
+        read.check_sequence(image.bulk.noted_version, sealed);
+        read
+    }
+
+    fn check_sequence(&mut self, noted_version: u64, sealed: u64) {
+        let mut rules = Vec::new();
+        for pair in self.commits.windows(2) {
+            if pair[0].last_version() + 1 != pair[1].first_version {
+                rules.push(format!(
+                    "the commit at version {} does not follow the one before it",
+                    pair[1].first_version
+                ));
+            }
+        }
+        let last = self.commits.last().map_or(0, Commit::last_version);
+        if last.max(sealed) < noted_version {
+            rules.push(format!(
+                "it ends at version {}, and commits up to version {noted_version} were durable",
+                last.max(sealed)
+            ));
+        }
+        self.faults.extend(rules.into_iter().map(|rule| LogFault {
+            file: "db".to_owned(),
+            place: "the sequence of versions".to_owned(),
+            rule,
+        }));
+    }
+
     /// Reads numbered frames. After damage it goes on with the next commit that begins. What is sealed up to a version
     /// does not count any more; a commit that lacks its last frames at the end was never acknowledged, and opening
     /// drops it.
-    pub(crate) fn of(numbered: &[(u64, Vec<u8>)], sealed: u64) -> Self {
-        let mut read = ReadFrames::default();
+    fn of_frames(numbered: &[(u64, Vec<u8>)], sealed: u64) -> Self {
+        let mut read = ReadLog::default();
         let mut open = Open::default();
         let mut expected = None;
         // The rest of a commit that was named already is not named again.
@@ -47,7 +85,7 @@ impl ReadFrames {
             if begins_commit(frame) {
                 open.drop_into(&mut read);
                 is_named = false;
-            } else if open.frames.is_empty() {
+            } else if !open.has_begun {
                 if !std::mem::replace(&mut is_named, true) {
                     read.fault(*number, "it continues a commit that does not begin");
                 }
@@ -59,48 +97,37 @@ impl ReadFrames {
     }
 
     fn fault(&mut self, frame: u64, rule: impl Into<String>) {
-        self.faults.push(FrameFault {
-            frame,
+        self.faults.push(LogFault {
+            file: "db".to_owned(),
+            place: format!("frame {frame}"),
             rule: rule.into(),
         });
     }
 
-    fn take(&mut self, number: u64, commit: Commit, raw: &[&[u8]]) {
-        let next = self.commits.last().map(|last| last.last_version() + 1);
-        if next.is_some_and(|next| next != commit.first_version) {
-            let rule = format!(
-                "the commit at version {} does not follow the one before it",
-                commit.first_version
-            );
-            self.fault(number, rule);
-        }
-        // Bytes of a header that no reader uses are covered by nothing else.
-        if !frames(&commit).eq(raw.iter().copied()) {
-            self.fault(number, "its header is not as it was written");
-        }
+    fn take(&mut self, commit: Commit) {
         self.commits.push(commit);
     }
 }
 
 /// The frames of a commit that is not complete yet.
 #[derive(Default)]
-struct Open<'f> {
+struct Open {
     assembler: Assembler,
-    frames: Vec<&'f [u8]>,
+    has_begun: bool,
     last: u64,
 }
 
-impl<'f> Open<'f> {
+impl Open {
     /// `false` if the frame is damaged, which ends its commit.
-    fn push(&mut self, number: u64, frame: &'f [u8], read: &mut ReadFrames) -> bool {
-        self.frames.push(frame);
+    fn push(&mut self, number: u64, frame: &[u8], read: &mut ReadLog) -> bool {
+        self.has_begun = true;
         self.last = number;
         let pushed = self.assembler.push(frame);
         let is_whole = pushed.is_ok();
         match pushed {
             Ok(None) => {}
             Ok(Some(commit)) => {
-                read.take(number, commit, &self.frames);
+                read.take(commit);
                 *self = Open::default();
             }
             Err(rule) => {
@@ -111,7 +138,7 @@ impl<'f> Open<'f> {
         is_whole
     }
 
-    fn drop_into(&mut self, read: &mut ReadFrames) {
+    fn drop_into(&mut self, read: &mut ReadLog) {
         let seen = self.assembler.unfinished();
         if seen > 0 {
             let rule = format!("the commit that it belongs to ends behind its first {seen} frames");
@@ -119,28 +146,6 @@ impl<'f> Open<'f> {
         }
         *self = Open::default();
     }
-}
-
-/// The first versions of the commits of which frames stand somewhere in some bytes, by the form of
-/// their headers alone.
-pub(crate) fn frame_versions(bytes: &[u8]) -> BTreeSet<u64> {
-    // 2200-01-01: no frame was committed later, and few other bytes look like a time before.
-    const COMMITTED_MAX: i64 = 72_580_000_000_000_000;
-    let begins = memchr::memmem::find_iter(bytes, &[1, 0, 0, 0]);
-    let versions = begins.filter_map(|at| {
-        let header = bytes.get(at..at + HEADER_BYTES)?;
-        let u32_at = |at: usize| Some(u32::from_le_bytes(header.get(at..at + 4)?.try_into().ok()?));
-        let u64_at = |at: usize| Some(u64::from_le_bytes(header.get(at..at + 8)?.try_into().ok()?));
-        let (index, count, rows) = (u32_at(4)?, u32_at(8)?, u32_at(32)?);
-        let (version, committed) = (u64_at(16)?, u64_at(24)? as i64);
-        let is_frame = index < count
-            && u64::from(count) * FRAME_BYTES_MAX as u64 <= COMMIT_BYTES_MAX
-            && (1..=VERSION_MAX).contains(&version)
-            && (1..=COMMITTED_MAX).contains(&committed)
-            && (1..=ROWS_MAX).contains(&rows);
-        is_frame.then_some(version)
-    });
-    versions.collect()
 }
 
 /// The first version of the commit that a frame belongs to.
@@ -157,6 +162,7 @@ fn begins_commit(frame: &[u8]) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::frame::frames;
     use super::*;
 
     fn commits() -> Vec<Commit> {
@@ -172,19 +178,27 @@ mod tests {
             .collect()
     }
 
+    fn framed(commit: &Commit) -> impl Iterator<Item = Vec<u8>> + '_ {
+        frames(commit, commit.first_version - 1)
+    }
+
+    fn read_log(frames: Vec<(u64, Vec<u8>)>, sealed: u64) -> ReadLog {
+        ReadLog::of(&LogImage::of_frames(frames), sealed)
+    }
+
     fn numbered() -> Vec<(u64, Vec<u8>)> {
-        (3..).zip(commits().iter().flat_map(frames)).collect()
+        (3..).zip(commits().iter().flat_map(framed)).collect()
     }
 
     #[test]
     fn whole_commits_are_read_around_any_flipped_bit_and_the_damage_is_named() {
-        let good = ReadFrames::of(&numbered(), 0);
+        let good = read_log(numbered(), 0);
         assert_eq!((good.commits, good.faults), (commits(), vec![]));
         for frame in 0..numbered().len() {
             for byte in 0..numbered()[frame].1.len() {
                 let mut bad = numbered();
                 bad[frame].1[byte] ^= 1 << (byte % 8);
-                let read = ReadFrames::of(&bad, 0);
+                let read = read_log(bad, 0);
                 assert!(!read.faults.is_empty(), "frame {frame} byte {byte}");
                 assert!(read.commits.len() >= 3, "frame {frame} byte {byte}");
                 assert!(read.commits.iter().all(|c| commits().contains(c)));
@@ -195,14 +209,17 @@ mod tests {
     #[test]
     fn sealed_frames_do_not_count_and_an_unfinished_end_is_no_damage() {
         let mut rest = numbered().split_off(2);
-        let read = ReadFrames::of(&rest, 2);
+        let read = read_log(rest.clone(), 2);
         assert_eq!((read.commits.len(), read.faults), (3, vec![]));
-        assert!(!ReadFrames::of(&rest, 0).faults.is_empty());
+        assert!(!read_log(rest.clone(), 0).faults.is_empty());
         // The first of three frames of a commit behind the others.
-        let mut unfinished = frames(&commits()[1]).next().unwrap();
-        unfinished[16..24].copy_from_slice(&6u64.to_le_bytes());
+        let next = Commit {
+            first_version: 6,
+            ..commits().remove(1)
+        };
+        let unfinished = framed(&next).next().unwrap();
         rest.push((rest.last().unwrap().0 + 1, unfinished));
-        let read = ReadFrames::of(&rest, 2);
+        let read = read_log(rest.clone(), 2);
         assert_eq!((read.commits.len(), read.faults), (3, vec![]));
     }
 
@@ -211,7 +228,7 @@ mod tests {
         for missing in 1..numbered().len() - 1 {
             let mut bad = numbered();
             bad.remove(missing);
-            let read = ReadFrames::of(&bad, 0);
+            let read = read_log(bad, 0);
             assert!(!read.faults.is_empty());
             assert_eq!(read.commits.len(), 4, "{missing}");
         }

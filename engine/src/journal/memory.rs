@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::frame::frames;
-use super::{Commit, Durability, Journal};
+use super::{Commit, Durability, Journal, LogImage};
 use crate::error::{Error, Result};
 use crate::segment::SegmentEntry;
 
@@ -15,10 +15,39 @@ struct Disk {
     meta: BTreeMap<String, Vec<u8>>,
 }
 
+/// One write. A batch of commits is as many, since a power cut may leave a beginning of it.
+#[derive(Clone)]
+enum Change {
+    Commit(Commit),
+    Seal(SegmentEntry),
+    Release(Vec<u64>),
+    Meta(String, Option<Vec<u8>>),
+}
+
+impl Disk {
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Commit(commit) => self.commits.push(commit),
+            Change::Seal(segment) => {
+                self.commits
+                    .retain(|c| c.last_version() > segment.last_version);
+                self.segments.insert(segment.number, segment);
+            }
+            Change::Release(numbers) => {
+                self.segments.retain(|number, _| !numbers.contains(number));
+            }
+            Change::Meta(key, Some(value)) => drop(self.meta.insert(key, value)),
+            Change::Meta(key, None) => drop(self.meta.remove(&key)),
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     durable: Disk,
     live: Disk,
+    /// What is in the live disk and not in the durable one, oldest first.
+    unsynced: Vec<Change>,
     /// Syncs that still succeed; `None` for all.
     syncs_left: Option<u64>,
     poisoned: bool,
@@ -26,6 +55,14 @@ struct State {
 }
 
 impl State {
+    /// Makes so many of the oldest writes durable.
+    fn write_back(&mut self, writes: usize) {
+        let writes = writes.min(self.unsynced.len());
+        for change in self.unsynced.drain(..writes) {
+            self.durable.apply(change);
+        }
+    }
+
     fn check(&self) -> Result<()> {
         match self.poisoned {
             false => Ok(()),
@@ -67,26 +104,38 @@ impl MemoryJournal {
 
     /// Lets everything written reach the disk without a sync, as an operating system may at any time.
     pub fn write_back(&self) {
+        self.state().write_back(usize::MAX);
+    }
+
+    /// Lets the oldest of what was written reach the disk without a sync: how many writes, the share tells modulo
+    /// their number and one. sled writes in order, and what is not whole does not count, so a disk that was written in
+    /// part holds a beginning.
+    pub fn write_back_part(&self, share: usize) {
         let mut state = self.state();
-        state.durable = state.live.clone();
+        let writes = share % (state.unsynced.len() + 1);
+        state.write_back(writes);
     }
 
     /// Cuts the power: what was not synced is gone, and the disk works again.
     pub fn cut_power(&self) {
         let mut state = self.state();
         state.live = state.durable.clone();
+        state.unsynced.clear();
         state.syncs_left = None;
         state.poisoned = false;
     }
 
-    fn write(&self, durability: Durability, change: impl FnOnce(&mut Disk)) -> Result<()> {
+    fn write(&self, durability: Durability, changes: Vec<Change>) -> Result<()> {
         let stalled = |state: &mut State| state.stalled;
         let mut state = self
             .resumed
             .wait_while(self.state(), stalled)
             .unwrap_or_else(PoisonError::into_inner);
         state.check()?;
-        change(&mut state.live);
+        for change in changes {
+            state.live.apply(change.clone());
+            state.unsynced.push(change);
+        }
         if durability == Durability::LostOnPowerCut {
             return Ok(());
         }
@@ -100,7 +149,7 @@ impl MemoryJournal {
             Some(left) => *left -= 1,
             None => {}
         }
-        state.durable = state.live.clone();
+        state.write_back(usize::MAX);
         Ok(())
     }
 }
@@ -110,8 +159,13 @@ impl Journal for MemoryJournal {
         self.state().check()
     }
 
+    fn poison(&self, _reason: &str) {
+        self.state().poisoned = true;
+    }
+
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
-        self.write(durability, |disk| disk.commits.extend_from_slice(commits))
+        let commits = commits.iter().cloned();
+        self.write(durability, commits.map(Change::Commit).collect())
     }
 
     fn commits(&self) -> Result<Vec<Commit>> {
@@ -119,11 +173,7 @@ impl Journal for MemoryJournal {
     }
 
     fn seal(&self, segment: &SegmentEntry) -> Result<()> {
-        self.write(Durability::Synced, |disk| {
-            disk.segments.insert(segment.number, segment.clone());
-            let version = segment.last_version;
-            disk.commits.retain(|c| c.last_version() > version);
-        })
+        self.write(Durability::Synced, vec![Change::Seal(segment.clone())])
     }
 
     fn segments(&self) -> Result<Vec<SegmentEntry>> {
@@ -131,9 +181,8 @@ impl Journal for MemoryJournal {
     }
 
     fn release(&self, numbers: &[u64]) -> Result<()> {
-        self.write(Durability::Synced, |disk| {
-            disk.segments.retain(|number, _| !numbers.contains(number));
-        })
+        let numbers = numbers.to_vec();
+        self.write(Durability::Synced, vec![Change::Release(numbers)])
     }
 
     fn meta(&self, key: &str) -> Result<Option<Vec<u8>>> {
@@ -150,19 +199,15 @@ impl Journal for MemoryJournal {
     }
 
     fn set_meta(&self, key: &str, value: Option<&[u8]>) -> Result<()> {
-        self.write(Durability::Synced, |disk| match value {
-            Some(value) => {
-                disk.meta.insert(key.to_owned(), value.to_owned());
-            }
-            None => {
-                disk.meta.remove(key);
-            }
-        })
+        let change = Change::Meta(key.to_owned(), value.map(<[u8]>::to_vec));
+        self.write(Durability::Synced, vec![change])
     }
 
-    fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+    fn image(&self) -> Result<LogImage> {
         let commits = self.state().live.commits.clone();
-        Ok((0..).zip(commits.iter().flat_map(frames)).collect())
+        let framed = |commit| frames(commit, commit.first_version - 1);
+        let frames = (0..).zip(commits.iter().flat_map(framed)).collect();
+        Ok(LogImage::of_frames(frames))
     }
 
     fn stored_bytes(&self) -> Result<u64> {

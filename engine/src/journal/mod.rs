@@ -1,16 +1,21 @@
 //! The staging log: what was acknowledged is in here until a sealed segment holds it.
 //!
-//! A commit is one transaction. It is a run of frames of at most 4,000 bytes each; a checksum covers
-//! the whole commit. [`Journal`] is what the engine needs of a log; [`SledJournal`] keeps it in sled,
-//! [`MemoryJournal`] in memory, with a disk that can lose power.
+//! A commit is one transaction. It is a run of frames of at most 4,000 bytes each, or a part of a large
+//! batch in a file beside sled; a checksum covers the whole commit. [`Journal`] is what the engine needs
+//! of a log; [`SledJournal`] keeps it in sled and those files, [`MemoryJournal`] in memory, with a disk
+//! that can lose power.
 
+mod bulk;
 mod committer;
 mod durability;
 mod frame;
 mod inspect;
+mod log_end;
+mod log_image;
 mod memory;
 mod opening;
 mod record;
+mod replay;
 mod sled_journal;
 
 pub use committer::{CommitTicket, Receipt};
@@ -18,7 +23,9 @@ pub(crate) use committer::{
     Committer, Follower, Request as CommitRequest, Start as CommitterStart,
 };
 pub use durability::{BackPressure, Durability};
-pub(crate) use inspect::{ReadFrames, frame_versions};
+pub(crate) use inspect::ReadLog;
+pub use log_end::LogEnd;
+pub use log_image::LogImage;
 pub use memory::MemoryJournal;
 pub(crate) use record::{Operation, Record, Records};
 pub use sled_journal::SledJournal;
@@ -58,6 +65,15 @@ pub trait Journal: Send + Sync {
     /// naming a file failed, the name may be durable all the same, and the file must not be touched.
     fn check(&self) -> Result<()>;
 
+    /// Whether there is room to name a file; to be asked before one is written.
+    fn check_room(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Ends all writing until it is opened again, because a write or a sync of a file failed that belongs
+    /// to the same environment.
+    fn poison(&self, reason: &str);
+
     /// Adds commits at the end and makes them durable as far as asked. After a crash each of them is
     /// there whole or not at all, and none without those before it.
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()>;
@@ -65,6 +81,11 @@ pub trait Journal: Send + Sync {
     /// Every commit in the log that no segment holds, in order. Called once, before anything is
     /// sealed.
     fn commits(&self) -> Result<Vec<Commit>>;
+
+    /// What is known of the end of the log beside the log itself, as it was when it was opened.
+    fn end(&self) -> LogEnd {
+        LogEnd::default()
+    }
 
     /// Hands the commits up to the segment's last version over to it: the segment is named, durably,
     /// and from then on the commits do not count, whether they are removed yet or not. The segment's
@@ -86,9 +107,8 @@ pub trait Journal: Send + Sync {
     /// Replaces the value of a metadata key, at most 4,000 bytes; `None` removes it.
     fn set_meta(&self, key: &str, value: Option<&[u8]>) -> Result<()>;
 
-    /// The frames of the commits that no segment holds, numbered and as they stand, for whoever
-    /// looks for damage.
-    fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>>;
+    /// What no segment holds, as it stands, for whoever looks for damage.
+    fn image(&self) -> Result<LogImage>;
 
     /// Bytes of the log on disk.
     fn stored_bytes(&self) -> Result<u64>;

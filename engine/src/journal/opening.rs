@@ -1,6 +1,6 @@
 //! Opening sled so that neither a crash nor a full disk at the wrong moment makes it unreadable.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::sled_journal::sled_error;
 use crate::error::{Error, IoContext, Result};
-use crate::files;
+use crate::faults::{self, Operation};
+use crate::files::{self, NewFile};
 
 /// Memory for sled's pages. The log is small; most of it is read once.
 const CACHE_BYTES: u64 = 8 << 20;
@@ -17,6 +18,12 @@ const LOCK_ATTEMPTS: u32 = 30;
 const LOCK_PAUSE_MS: u64 = 100;
 /// Opening writes a snapshot of sled's page table; less room than this and it might break off.
 const OPEN_FREE_BYTES_MIN: u64 = 24 << 20;
+/// Commits end while so much is left: enough to open the journal again, and for the metadata.
+const COMMIT_FREE_BYTES_MIN: u64 = 16 << 20;
+/// sled writes a little more than it is given.
+const WRITTEN_TIMES_MAX: u64 = 3;
+/// Metadata is written while so much is left.
+const METADATA_FREE_BYTES_MIN: u64 = files::RESERVE_BYTES;
 /// Kept aside, and given back when the disk is full, so that the journal can always be opened.
 const BALLAST_BYTES: u64 = 16 << 20;
 const BALLAST: &str = "ballast";
@@ -49,7 +56,8 @@ pub(super) fn open(folder: &Path) -> Result<sled::Db> {
 /// Makes the names of a new database durable: sled syncs none of them.
 pub(super) fn sync_new_names(folder: &Path) -> Result<()> {
     let conf = folder.join("conf");
-    File::open(&conf)
+    faults::meet(Operation::Sync, &conf)
+        .and_then(|()| File::open(&conf))
         .and_then(|f| f.sync_all())
         .context("syncing", &conf)?;
     files::sync_folder(folder)?;
@@ -57,6 +65,42 @@ pub(super) fn sync_new_names(folder: &Path) -> Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => files::sync_folder(parent),
         _ => Ok(()),
     }
+}
+
+/// Whether there is room to write so much, with what must stay free behind it. sled has no way back
+/// from a write that found the disk full, so it is never let to meet one.
+///
+/// # Errors
+/// `Full`; nothing was written.
+pub(super) fn check_room(folder: &Path, need: Room) -> Result<()> {
+    let (bytes, action) = match need {
+        Room::Commits { bytes } => (
+            COMMIT_FREE_BYTES_MIN + WRITTEN_TIMES_MAX * bytes as u64,
+            "committing, which leaves 16 MiB for what must be written to make room",
+        ),
+        Room::Metadata => (METADATA_FREE_BYTES_MIN, "writing to the journal"),
+    };
+    if files::free_bytes(folder)? >= bytes {
+        return Ok(());
+    }
+    if matches!(need, Room::Metadata) && folder.join(BALLAST).exists() {
+        release_ballast(folder);
+        if files::free_bytes(folder)? >= bytes {
+            return Ok(());
+        }
+    }
+    Err(Error::Full {
+        action,
+        path: folder.to_owned(),
+    })
+}
+
+/// What is to be written.
+pub(super) enum Room {
+    /// Commits of so many bytes.
+    Commits { bytes: usize },
+    /// The little that names a file or releases one.
+    Metadata,
 }
 
 /// Gives the ballast back to a full disk.
@@ -85,14 +129,19 @@ fn keep_ballast(folder: &Path) -> Result<()> {
     if path.exists() || files::free_bytes(folder)? < 4 * BALLAST_BYTES {
         return Ok(());
     }
-    let file = File::create(&path).context("creating", &path)?;
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, BALLAST_BYTES)
-        .or_else(|e| match e {
-            // Not every file system can reserve; a ballast without blocks is only useless.
-            rustix::io::Errno::OPNOTSUPP => Ok(()),
-            other => Err(std::io::Error::from(other)),
-        })
-        .context("reserving", &path)
+    let file = NewFile::create(&path).context("creating", &path)?;
+    rustix::fs::fallocate(
+        file.file(),
+        rustix::fs::FallocateFlags::empty(),
+        0,
+        BALLAST_BYTES,
+    )
+    .or_else(|e| match e {
+        // Not every file system can reserve; a ballast without blocks is only useless.
+        rustix::io::Errno::OPNOTSUPP => Ok(()),
+        other => Err(std::io::Error::from(other)),
+    })
+    .context("reserving", &path)
 }
 
 /// A leftover of a snapshot that was cut off makes every later opening fail.
@@ -148,7 +197,7 @@ fn quarantine_snapshots(folder: &Path) -> Result<()> {
         files::create_folder(&quarantine)?;
         let from = folder.join(&name);
         tracing::warn!(file = %from.display(), "a damaged snapshot of sled's was set aside");
-        fs::rename(&from, quarantine.join(&name)).context("setting aside", &from)?;
+        files::rename(&from, &quarantine.join(&name))?;
     }
     files::sync_folder(folder)
 }

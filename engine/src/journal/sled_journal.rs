@@ -1,17 +1,23 @@
 //! The journal in sled, by the recipe that survived every power cut it was put through.
 //!
 //! sled's own `flush` writes but never syncs, so each commit is: one batch, `flush`, and an
-//! `fdatasync` on our own handle of sled's file. Entries stay at most 4,000 bytes.
+//! `fdatasync` on our own handle of sled's file. Entries stay at most 4,000 bytes. Large batches go
+//! past sled into files of their own (`bulk/`).
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::frame::{Assembler, FRAME_BYTES_MAX, frames};
-use super::{Commit, Durability, Journal, opening};
+use super::bulk::{self, BulkLog};
+use super::frame::{FRAME_BYTES_MAX, frame_bytes_max, frames};
+use super::log_end::{LogEnd, Mark};
+use super::opening::Room;
+use super::{Commit, Durability, Journal, LogImage, opening, replay};
 use crate::error::{Error, IoContext, Result};
+use crate::faults::{self, Operation};
 use crate::segment::SegmentEntry;
 
 /// Keys of the log with this bit name segments, so that one batch of one tree can name a segment
@@ -20,6 +26,8 @@ const SEGMENT_BIT: u64 = 1 << 63;
 /// sled is given so much at once, and is waited for in between: it writes in pieces of 512 KiB, and
 /// where many of them are on their way at once it may stand still for ever (see `flush`).
 const APPLY_BYTES_MAX: usize = 512 << 10;
+/// Under this key of the metadata stands how often it was changed.
+const CHANGES_KEY: &[u8] = b"\0changes";
 /// As many keys are removed at once.
 const APPLY_KEYS_MAX: usize = 1_024;
 
@@ -31,13 +39,31 @@ pub struct SledJournal {
     meta: sled::Tree,
     /// Our own handle of sled's file, kept for as long as the journal is open.
     file: File,
+    mark: Mark,
+    end: Mutex<LogEnd>,
+    /// Held by whoever adds commits. It is taken before the writer.
+    bulk: Mutex<BulkLog>,
+    /// What stands up to here in bulk files is durable.
+    bulk_version: AtomicU64,
+    /// Up to here everything stands in segments.
+    sealed_version: AtomicU64,
+    /// Whether sled may hold commits that were not synced.
+    is_behind: AtomicBool,
     writer: Mutex<Writer>,
 }
+
+/// The key of the metadata that says what bulk files there are.
+const BULK_KEY: &str = "bulk";
 
 struct Writer {
     next_frame: u64,
     /// The last version of each commit in the log, and the number of the frame behind it.
     ends: VecDeque<(u64, u64)>,
+    /// The last version that was given to sled, and the last that is durable.
+    last_version: u64,
+    durable_version: u64,
+    /// How often the metadata was changed.
+    metadata_changes: u64,
     poison: Option<String>,
 }
 
@@ -59,6 +85,8 @@ impl SledJournal {
     /// `Conflict` if another process has it open, `Full` if there is no room to open it safely,
     /// `Corrupt` if sled cannot read its file.
     pub fn open(folder: &Path) -> Result<Self> {
+        // sled writes when it opens, so the witnesses are heard before.
+        let mut end = LogEnd::of(folder);
         let db = opening::open(folder)?;
         let database = folder.join("db");
         let file = File::open(&database).context("opening", &database)?;
@@ -74,27 +102,102 @@ impl SledJournal {
             .map_err(|e| sled_error("reading", folder, e))?
             .map(|(key, _)| frame_number(folder, &key))
             .transpose()?;
+        let metadata_changes = read_changes(folder, &meta)?;
+        let mark = Mark::open(folder)?;
+        if let Some(fault) = &end.fault {
+            tracing::warn!(%fault, "what was acknowledged last is not known for sure");
+        }
+        if metadata_changes < end.metadata_changes {
+            end.is_metadata_lost = true;
+        }
+        let note = bulk_note(folder, &meta)?;
         let journal = SledJournal {
+            bulk: Mutex::new(BulkLog::open(folder, note.files)?),
+            bulk_version: AtomicU64::new(note.last_version),
+            sealed_version: AtomicU64::new(0),
+            is_behind: AtomicBool::new(false),
             folder: folder.to_owned(),
             log,
             meta,
             db,
             file,
+            mark,
             writer: Mutex::new(Writer {
                 next_frame: last.map_or(0, |n| n + 1),
                 ends: VecDeque::new(),
+                last_version: end.acknowledged_version,
+                durable_version: end.acknowledged_version,
+                metadata_changes: metadata_changes.max(end.metadata_changes),
                 poison: None,
             }),
+            end: Mutex::new(end),
         };
         // The trees' own entries must survive as well.
         journal.write(|_| Ok(()))?;
         opening::sync_new_names(folder)?;
+        // Should sled have overwritten the frames that told it, it is not forgotten.
+        journal.mark.sync()?;
+        let sealed = journal.segments()?.last().map_or(0, |s| s.last_version);
+        journal.sealed_version.store(sealed, Ordering::SeqCst);
         Ok(journal)
     }
 
     /// Runs one write, then makes it durable; the first failure ends all writing.
     fn write(&self, change: impl FnOnce(&mut Writer) -> Result<(), sled::Error>) -> Result<()> {
         self.write_as(Durability::Synced, change)
+    }
+
+    fn lock_bulk(&self) -> MutexGuard<'_, BulkLog> {
+        self.bulk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sealed(&self) -> u64 {
+        self.sealed_version.load(Ordering::SeqCst)
+    }
+
+    /// Notes in sled which bulk files there are, to be made durable by whoever calls.
+    fn note_bulk(&self, files: usize) -> Result<(), sled::Error> {
+        if files == 0 {
+            return Ok(());
+        }
+        let note = bulk::Note {
+            files,
+            last_version: self.bulk_version.load(Ordering::SeqCst),
+        };
+        let note =
+            serde_json::to_vec(&note).map_err(|e| sled::Error::Unsupported(e.to_string()))?;
+        self.meta.insert(BULK_KEY, note).map(drop)
+    }
+
+    /// Writes a batch past sled; `false` if there is no room for it there.
+    fn append_bulk(&self, bulk: &mut BulkLog, commits: &[Commit]) -> Result<bool> {
+        self.check()?;
+        // What came before must not be lost where this is not.
+        if self.is_behind.swap(false, Ordering::SeqCst) {
+            self.write(|_| Ok(()))?;
+        }
+        if !bulk.place(commits, self.sealed()) {
+            if !bulk.grow(commits)? {
+                return Ok(false);
+            }
+            self.write(|_| self.note_bulk(bulk.count()))?;
+        }
+        bulk.append(commits)?;
+        let last = commits.last().map_or(0, Commit::last_version);
+        self.bulk_version.store(last, Ordering::SeqCst);
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.last_version = last;
+        writer.durable_version = last;
+        self.mark.note(last, writer.metadata_changes)?;
+        Ok(true)
+    }
+
+    fn fail(&self, error: &Error) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.poison.get_or_insert_with(|| error.to_string());
+        if matches!(error, Error::Full { .. }) {
+            opening::release_ballast(&self.folder);
+        }
     }
 
     fn write_as(
@@ -104,11 +207,18 @@ impl SledJournal {
     ) -> Result<()> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         writer.check()?;
-        let written = change(&mut writer)
+        let written = faults::meet(Operation::Write, &self.folder.join("db"))
+            .map_err(sled::Error::Io)
+            .and_then(|()| change(&mut writer))
             .and_then(|()| self.flush())
             .map_err(|e| sled_error("writing to the journal", &self.folder, e))
             .and_then(|()| match durability {
-                Durability::Synced => self.fdatasync(),
+                Durability::Synced => {
+                    self.fdatasync()?;
+                    writer.durable_version = writer.last_version;
+                    self.mark
+                        .note(writer.durable_version, writer.metadata_changes)
+                }
                 Durability::LostOnPowerCut => Ok(()),
             });
         if let Err(error) = &written {
@@ -153,86 +263,141 @@ impl SledJournal {
         }
     }
 
+    fn append_frames(&self, writer: &mut Writer, commits: &[Commit]) -> Result<(), sled::Error> {
+        let mut batch = sled::Batch::default();
+        let mut batch_bytes = 0;
+        let mut next = writer.next_frame;
+        let mut ends = Vec::with_capacity(commits.len());
+        for commit in commits {
+            for frame in frames(commit, writer.durable_version) {
+                assert!(
+                    frame.len() <= frame_bytes_max(),
+                    "a frame is too large for sled"
+                );
+                batch_bytes += frame.len();
+                batch.insert(&next.to_be_bytes(), frame);
+                next += 1;
+                if batch_bytes >= APPLY_BYTES_MAX {
+                    self.log.apply_batch(std::mem::take(&mut batch))?;
+                    self.flush()?;
+                    batch_bytes = 0;
+                }
+            }
+            ends.push((commit.last_version(), next));
+        }
+        self.log.apply_batch(batch)?;
+        writer.next_frame = next;
+        if let Some((last, _)) = ends.last() {
+            writer.last_version = *last;
+        }
+        writer.ends.extend(ends);
+        Ok(())
+    }
+
+    fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>> {
+        let entries = self.log.range(..SEGMENT_BIT.to_be_bytes());
+        entries
+            .map(|entry| {
+                let (key, frame) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
+                Ok((frame_number(&self.folder, &key)?, frame.to_vec()))
+            })
+            .collect()
+    }
+
     fn fdatasync(&self) -> Result<()> {
-        rustix::fs::fdatasync(&self.file)
-            .map_err(io::Error::from)
-            .context("syncing the journal", &self.folder.join("db"))
+        if faults::makes("the journal is not synced") {
+            return Ok(());
+        }
+        let database = self.folder.join("db");
+        faults::meet(Operation::Sync, &database)
+            .and_then(|()| rustix::fs::fdatasync(&self.file).map_err(io::Error::from))
+            .context("syncing the journal", &database)
     }
 }
 
 impl Journal for SledJournal {
     fn check(&self) -> Result<()> {
-        self.writer
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .check()
+        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.check()
+    }
+
+    fn check_room(&self) -> Result<()> {
+        opening::check_room(&self.folder, Room::Metadata)
+    }
+
+    fn poison(&self, reason: &str) {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        writer.poison.get_or_insert_with(|| reason.to_owned());
     }
 
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
-        self.write_as(durability, |writer| {
-            let mut batch = sled::Batch::default();
-            let mut batch_bytes = 0;
-            let mut next = writer.next_frame;
-            let mut ends = Vec::with_capacity(commits.len());
-            for commit in commits {
-                for frame in frames(commit) {
-                    assert!(
-                        frame.len() <= FRAME_BYTES_MAX,
-                        "a frame is too large for sled"
-                    );
-                    batch_bytes += frame.len();
-                    batch.insert(&next.to_be_bytes(), frame);
-                    next += 1;
-                    if batch_bytes >= APPLY_BYTES_MAX {
-                        self.log.apply_batch(std::mem::take(&mut batch))?;
-                        self.flush()?;
-                        batch_bytes = 0;
-                    }
-                }
-                ends.push((commit.last_version(), next));
+        let bytes = commits.iter().map(|commit| commit.payload.len()).sum();
+        opening::check_room(&self.folder, Room::Commits { bytes })?;
+        let mut bulk = self.lock_bulk();
+        if durability == Durability::Synced && BulkLog::takes(commits) {
+            let done = self.append_bulk(&mut bulk, commits);
+            if let Err(error) = &done {
+                self.fail(error);
             }
-            self.log.apply_batch(batch)?;
-            writer.next_frame = next;
-            writer.ends.extend(ends);
-            Ok(())
-        })
+            if done? {
+                return Ok(());
+            }
+        }
+        if durability == Durability::LostOnPowerCut {
+            self.is_behind.store(true, Ordering::SeqCst);
+        }
+        self.write_as(durability, |writer| self.append_frames(writer, commits))
     }
 
     fn commits(&self) -> Result<Vec<Commit>> {
-        let sealed = self.segments()?.last().map_or(0, |s| s.last_version);
-        let mut assembler = Assembler::behind(sealed);
-        let mut commits = Vec::new();
-        let mut expected = None;
-        let damaged = |detail| Error::corrupt(&self.folder.join("db"), detail);
-        let mut ends = VecDeque::new();
-        for entry in self.log.range(..SEGMENT_BIT.to_be_bytes()) {
-            let (key, frame) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
-            let number = frame_number(&self.folder, &key)?;
-            if expected.is_some_and(|n| n != number) {
-                return Err(damaged(format!("frames are missing before frame {number}")));
-            }
-            expected = Some(number + 1);
-            if let Some(commit) = assembler.push(&frame).map_err(damaged)? {
-                ends.push_back((commit.last_version(), number + 1));
-                commits.push(commit);
+        let mut bulk = self.lock_bulk();
+        let frames = self.frames()?;
+        let read = bulk.read(self.sealed())?;
+        let replay = replay::replay(&self.folder, &frames, read, self.sealed())?;
+        let last = replay.commits.last().map_or(0, Commit::last_version);
+        let last = last.max(self.sealed());
+        // What was being written when the process ended; nobody was told that it is there. What was acknowledged is
+        // damage, and stays for whoever looks for it.
+        if last >= self.end().acknowledged_version {
+            self.remove_frames(replay.end - replay.unfinished_frames..replay.end)?;
+            if let Some(batch) = &replay.unfinished_batch {
+                bulk.erase(batch)?;
+                let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+                end.versions_in_file.push(batch.first_version);
             }
         }
-        let end = expected.unwrap_or(0);
-        // It was being written when the process ended, and nobody was told that it is there.
-        self.remove_frames(end - assembler.unfinished()..end)?;
+        bulk.go_on_behind(&replay.bulk);
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.ends = ends;
-        Ok(commits)
+        // What stands here was synced when it was opened.
+        writer.last_version = writer.last_version.max(last);
+        writer.durable_version = writer.durable_version.max(last);
+        writer.ends = replay.ends;
+        Ok(replay.commits)
+    }
+
+    fn end(&self) -> LogEnd {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        end.clone()
     }
 
     fn seal(&self, segment: &SegmentEntry) -> Result<()> {
         let value = serde_json::to_vec(segment)
             .map_err(|e| Error::invalid(format!("a segment cannot be named: {e}")))?;
+        opening::check_room(&self.folder, Room::Metadata)?;
+        let files = self.lock_bulk().count();
         self.write(|_| {
+            self.note_bulk(files)?;
             self.log
                 .insert(segment_key(segment.number), value)
                 .map(drop)
         })?;
+        self.sealed_version
+            .fetch_max(segment.last_version, Ordering::SeqCst);
+        {
+            // A restored environment begins with segments.
+            let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+            writer.last_version = writer.last_version.max(segment.last_version);
+        }
         // From here on the frames do not count any more, so they may go piece by piece.
         let sealed = {
             let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -264,6 +429,7 @@ impl Journal for SledJournal {
         for number in numbers {
             batch.remove(&segment_key(*number));
         }
+        opening::check_room(&self.folder, Room::Metadata)?;
         self.write(|_| self.log.apply_batch(batch))
     }
 
@@ -278,6 +444,7 @@ impl Journal for SledJournal {
     fn metas(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
         let entries = self.meta.scan_prefix(prefix);
         entries
+            .filter(|entry| entry.as_ref().map_or(true, |(key, _)| key != CHANGES_KEY))
             .map(|entry| {
                 let (key, value) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
                 let key = String::from_utf8_lossy(&key).into_owned();
@@ -292,27 +459,56 @@ impl Journal for SledJournal {
                 "the metadata \"{key}\" is larger than {FRAME_BYTES_MAX} bytes"
             )));
         }
-        self.write(|_| match value {
-            Some(value) => self.meta.insert(key, value).map(drop),
-            None => self.meta.remove(key).map(drop),
+        opening::check_room(&self.folder, Room::Metadata)?;
+        self.write(|writer| {
+            let mut batch = sled::Batch::default();
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+            let changes = writer.metadata_changes + 1;
+            batch.insert(CHANGES_KEY, &changes.to_be_bytes());
+            self.meta.apply_batch(batch)?;
+            writer.metadata_changes = changes;
+            Ok(())
         })
     }
 
-    fn frames(&self) -> Result<Vec<(u64, Vec<u8>)>> {
-        let entries = self.log.range(..SEGMENT_BIT.to_be_bytes());
-        entries
-            .map(|entry| {
-                let (key, frame) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
-                Ok((frame_number(&self.folder, &key)?, frame.to_vec()))
-            })
-            .collect()
+    fn image(&self) -> Result<LogImage> {
+        // Nothing is added meanwhile, so the two fit together.
+        let bulk = self.lock_bulk();
+        let frames = self.frames()?;
+        let mut read = bulk.read(self.sealed())?;
+        read.noted_version = self.bulk_version.load(Ordering::SeqCst);
+        Ok(LogImage { frames, bulk: read })
     }
 
     fn stored_bytes(&self) -> Result<u64> {
-        self.db
-            .size_on_disk()
-            .map_err(|e| sled_error("measuring", &self.folder, e))
+        let sled = self.db.size_on_disk();
+        let sled = sled.map_err(|e| sled_error("measuring", &self.folder, e))?;
+        Ok(sled + self.lock_bulk().bytes())
     }
+}
+
+fn read_changes(folder: &Path, meta: &sled::Tree) -> Result<u64> {
+    let changes = meta
+        .get(CHANGES_KEY)
+        .map_err(|e| sled_error("reading", folder, e))?;
+    let changes = changes.and_then(|bytes| bytes.as_ref().try_into().ok());
+    Ok(changes.map_or(0, u64::from_be_bytes))
+}
+
+fn bulk_note(folder: &Path, meta: &sled::Tree) -> Result<bulk::Note> {
+    let value = meta
+        .get(BULK_KEY)
+        .map_err(|e| sled_error("reading", folder, e))?;
+    let Some(value) = value else {
+        return Ok(bulk::Note::default());
+    };
+    serde_json::from_slice(&value).map_err(|e| {
+        let detail = format!("the note about bulk files: {e}");
+        Error::corrupt(&folder.join("db"), detail)
+    })
 }
 
 fn segment_key(number: u64) -> [u8; 8] {
@@ -339,128 +535,13 @@ pub(super) fn sled_error(action: &'static str, folder: &Path, error: sled::Error
 // Opened files may only be dropped after sled's threads are gone; the last flush is ours.
 impl Drop for SledJournal {
     fn drop(&mut self) {
-        let _ = self.write(|_| Ok(()));
+        let files = self.lock_bulk().count();
+        let _ = self
+            .write(|_| self.note_bulk(files))
+            .and_then(|()| self.mark.sync());
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use crate::files;
-
-    fn commit(first_version: u64, bytes: usize) -> Commit {
-        Commit {
-            first_version,
-            rows: 1,
-            committed: 5,
-            payload: vec![first_version as u8; bytes],
-        }
-    }
-
-    #[test]
-    fn what_was_appended_is_there_after_opening_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let commits = [commit(1, 10), commit(2, 9_000), commit(3, 0)];
-        {
-            let journal = SledJournal::open(folder.path()).unwrap();
-            journal.append(&commits, Durability::Synced).unwrap();
-            journal.set_meta("a", Some(b"b")).unwrap();
-        }
-        let journal = SledJournal::open(folder.path()).unwrap();
-        assert_eq!(journal.commits().unwrap(), commits);
-        assert_eq!(journal.meta("a").unwrap().as_deref(), Some(&b"b"[..]));
-        let segment = SegmentEntry {
-            number: 7,
-            first_version: 1,
-            last_version: 2,
-            last_committed: 5,
-            bytes: 100,
-            footer_crc32c: 1,
-        };
-        journal.seal(&segment).unwrap();
-        assert_eq!(journal.commits().unwrap(), commits[2..]);
-        assert_eq!(journal.segments().unwrap(), [segment]);
-        journal.release(&[7]).unwrap();
-        assert_eq!(journal.segments().unwrap(), []);
-        journal.append(&[commit(4, 1)], Durability::Synced).unwrap();
-        assert_eq!(journal.commits().unwrap().len(), 2);
-        assert!(
-            files::names_in(&folder.path().join("blobs"))
-                .unwrap()
-                .is_empty()
-        );
-    }
-
-    fn frames_of(journal: &SledJournal) -> Vec<u64> {
-        let keys = journal.log.range(..SEGMENT_BIT.to_be_bytes()).keys();
-        keys.map(|key| frame_number(&journal.folder, &key.unwrap()).unwrap())
-            .collect()
-    }
-
-    #[test]
-    fn a_commit_that_was_being_written_leaves_no_trace() {
-        let folder = tempfile::tempdir().unwrap();
-        {
-            let journal = SledJournal::open(folder.path()).unwrap();
-            // Large enough to be given to sled in several pieces.
-            let commits = [commit(1, 10), commit(2, 2 * APPLY_BYTES_MAX)];
-            journal.append(&commits, Durability::Synced).unwrap();
-            assert_eq!(journal.commits().unwrap(), commits);
-            let last = *frames_of(&journal).last().unwrap();
-            journal.log.remove(last.to_be_bytes()).unwrap();
-            journal.flush().unwrap();
-        }
-        let journal = SledJournal::open(folder.path()).unwrap();
-        assert_eq!(journal.commits().unwrap(), [commit(1, 10)]);
-        assert_eq!(frames_of(&journal), [0]);
-        drop(journal);
-        let journal = SledJournal::open(folder.path()).unwrap();
-        journal.commits().unwrap();
-        journal
-            .append(&[commit(2, 9_000)], Durability::Synced)
-            .unwrap();
-        assert_eq!(journal.commits().unwrap().len(), 2);
-    }
-
-    #[test]
-    fn frames_that_a_segment_holds_may_be_left_behind() {
-        let folder = tempfile::tempdir().unwrap();
-        let commits = [commit(1, 9_000), commit(2, 9_000), commit(3, 5)];
-        let segment = SegmentEntry {
-            number: 1,
-            first_version: 1,
-            last_version: 2,
-            last_committed: 5,
-            bytes: 100,
-            footer_crc32c: 1,
-        };
-        {
-            let journal = SledJournal::open(folder.path()).unwrap();
-            journal.append(&commits, Durability::Synced).unwrap();
-            // As a crash between naming the segment and removing the last frames leaves it.
-            let value = serde_json::to_vec(&segment).unwrap();
-            journal.log.insert(segment_key(1), value).unwrap();
-            journal.log.remove(0u64.to_be_bytes()).unwrap();
-            journal.flush().unwrap();
-        }
-        let journal = SledJournal::open(folder.path()).unwrap();
-        assert_eq!(journal.commits().unwrap(), commits[1..]);
-        let next = SegmentEntry {
-            number: 2,
-            first_version: 3,
-            last_version: 3,
-            ..segment
-        };
-        journal.seal(&next).unwrap();
-        assert_eq!(frames_of(&journal), [0u64; 0]);
-    }
-
-    #[test]
-    fn a_second_opening_is_refused_while_the_first_lasts() {
-        let folder = tempfile::tempdir().unwrap();
-        let _first = SledJournal::open(folder.path()).unwrap();
-        let second = SledJournal::open(folder.path()).err().unwrap();
-        assert!(matches!(second, Error::Conflict(_)), "{second}");
-    }
-}
+mod tests;

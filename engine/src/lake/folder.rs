@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Lake, LakeEntry, Part};
 use crate::checksum::crc32c;
 use crate::error::{Error, IoContext, Result};
-use crate::files;
+use crate::files::{self, NewFile};
 
 /// Files are shared by hard links, so nobody may write into one.
 const READ_ONLY: u32 = 0o444;
@@ -41,7 +41,7 @@ impl FolderLake {
 
     /// Puts a finished file in its place.
     fn place(&self, from: &Path, to: &Path) -> Result<()> {
-        fs::rename(from, to).context("renaming into place", to)?;
+        files::rename(from, to)?;
         match to.parent() {
             Some(folder) => files::sync_folder(folder),
             None => Ok(()),
@@ -80,7 +80,7 @@ fn entry(path: String, metadata: &fs::Metadata) -> LakeEntry {
     }
 }
 
-fn write_parts(file: &mut File, parts: &[Part<'_>]) -> Result<(), Error> {
+fn write_parts(file: &mut NewFile, parts: &[Part<'_>]) -> Result<(), Error> {
     let mut buffer = Vec::new();
     for part in parts {
         let bytes = match part {
@@ -131,10 +131,11 @@ impl Lake for FolderLake {
         self.create_parent(&target)?;
         let temporary = files::temporary_name(&target);
         files::remove_file(&temporary)?;
-        let mut file = File::create(&temporary).context("creating", &temporary)?;
+        let mut file = NewFile::create(&temporary).context("creating", &temporary)?;
         let written = write_parts(&mut file, parts).and_then(|()| {
-            file.set_permissions(fs::Permissions::from_mode(READ_ONLY))
-                .and_then(|()| file.sync_all())
+            file.file()
+                .set_permissions(fs::Permissions::from_mode(READ_ONLY))
+                .and_then(|()| file.sync())
                 .context("syncing", &temporary)
         });
         if let Err(error) = written {
@@ -142,7 +143,7 @@ impl Lake for FolderLake {
             return Err(error);
         }
         self.place(&temporary, &target)?;
-        let metadata = file.metadata().context("asking about", &target)?;
+        let metadata = file.file().metadata().context("asking about", &target)?;
         Ok(entry(path.to_owned(), &metadata))
     }
 
@@ -151,7 +152,7 @@ impl Lake for FolderLake {
         self.create_parent(&to)?;
         let temporary = files::temporary_name(&to);
         files::remove_file(&temporary)?;
-        fs::hard_link(&from, &temporary).context("linking", &from)?;
+        files::hard_link(&from, &temporary).context("linking", &from)?;
         self.place(&temporary, &to)?;
         // Renaming one name of a file onto another of the same file does nothing and leaves both.
         files::remove_file(&temporary)

@@ -1,11 +1,13 @@
 //! A link: which tables of an environment stand in which lake, and how.
 
+mod attempts;
 mod status;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use attempts::{Attempt, Attempts};
 pub use status::{IncrementalStatus, LinkStatus, LinkTableStatus};
 
 use crate::catalog::{Catalog, CatalogStore, FileEntry};

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Activity, LinkEntry, LinkTable, find};
+use super::{Activity, Attempt, LinkEntry, LinkTable, find};
 use crate::clock::TICKS_PER_SECOND;
 use crate::compaction::Mode;
 use crate::environment::Environment;
@@ -34,6 +34,8 @@ pub struct LinkStatus {
     pub snapshots_kept: Option<u32>,
     /// Of a link that writes what changed into folders: how it stands with them.
     pub incremental: Option<IncrementalStatus>,
+    /// Why the last attempt to publish failed, as far as this process knows. `None` once one worked.
+    pub last_failure: Option<String>,
     /// The tables.
     pub tables: Vec<LinkTableStatus>,
 }
@@ -56,8 +58,9 @@ pub struct IncrementalStatus {
 pub struct LinkTableStatus {
     /// The table's name.
     pub name: String,
-    /// The state in the service's words: `NotStarted`, `InProgress` while its first snapshot is being written,
-    /// `Completed`, `PostProcessing` while a later one is, `Paused`.
+    /// The state in the service's words: `NotStarted`; `InProgress` until its first snapshot stands; `Completed`;
+    /// `PostProcessing` while a later snapshot is written; `CompletedWithFailures` after the last attempt failed or was
+    /// cut off, until one works; `Paused`.
     pub state: &'static str,
     /// Whether it is append-only.
     pub append_only: bool,
@@ -80,7 +83,7 @@ impl Environment {
         let links = state.catalog.links.iter();
         let last_version = self.last_version();
         links
-            .map(|(name, link)| status(name, link, last_version))
+            .map(|(name, link)| self.link_status(name, link, last_version))
             .collect()
     }
 
@@ -88,48 +91,58 @@ impl Environment {
     pub fn link(&self, name: &str) -> Result<LinkStatus> {
         let state = self.state();
         let last_version = self.last_version();
-        find(&state, name).map(|link| status(name, link, last_version))
+        find(&state, name).map(|link| self.link_status(name, link, last_version))
     }
 }
 
 /// The state in the service's words.
-fn table_state(link: &LinkEntry, table: &LinkTable) -> &'static str {
-    match (link.activity, table.initial_sync_completed, &link.pending) {
-        (Activity::Paused, _, _) => "Paused",
-        (_, None, None) => "NotStarted",
-        (_, None, Some(_)) => "InProgress",
-        (_, Some(_), Some(_)) => "PostProcessing",
-        (_, Some(_), None) => "Completed",
+fn table_state(link: &LinkEntry, table: &LinkTable, attempt: Option<&Attempt>) -> &'static str {
+    let is_begun = link.pending.is_some() || attempt.is_some();
+    let is_running = attempt == Some(&Attempt::Running);
+    match (link.activity, table.initial_sync_completed) {
+        (Activity::Paused, _) => "Paused",
+        (_, None) if is_begun => "InProgress",
+        (_, None) => "NotStarted",
+        (_, Some(_)) if is_running && link.pending.is_some() => "PostProcessing",
+        (_, Some(_)) if is_begun && !is_running => "CompletedWithFailures",
+        (_, Some(_)) => "Completed",
     }
 }
 
-fn status(name: &str, link: &LinkEntry, last_version: u64) -> LinkStatus {
-    let tables = link.tables.iter().map(|(name, table)| LinkTableStatus {
-        name: name.clone(),
-        state: table_state(link, table),
-        append_only: table.layout.mode == Mode::AppendOnly,
-        partition_strategy: table.layout.granularity.name(),
-        count: table.partitions.values().map(|p| p.rows).sum(),
-        files: table.partitions.values().map(|p| p.file.clone()).collect(),
-        last_synced_version: table.last_version,
-        last_synced_unix_s: table.last_synced.div_euclid(TICKS_PER_SECOND),
-    });
-    LinkStatus {
-        name: name.to_owned(),
-        lake: link.lake.clone(),
-        filesystem: link.filesystem.clone(),
-        endpoint: link.endpoint.clone(),
-        activity: link.activity,
-        lag_versions: last_version.saturating_sub(link.synced_version.max(link.last_version)),
-        last_snapshot_unix_s: link.last_snapshot_s,
-        last_version: link.last_version,
-        snapshots: link.history.kept.len() as u64,
-        snapshots_kept: link.history.limit,
-        incremental: link.incremental.as_ref().map(|i| IncrementalStatus {
-            every_s: i.interval_s,
-            open_folder: i.open.clone(),
-            closed_folders: i.closed.clone(),
-        }),
-        tables: tables.collect(),
+impl Environment {
+    fn link_status(&self, name: &str, link: &LinkEntry, last_version: u64) -> LinkStatus {
+        let attempt = self.inner.attempts.last(name);
+        let tables = link.tables.iter().map(|(name, table)| LinkTableStatus {
+            name: name.clone(),
+            state: table_state(link, table, attempt.as_ref()),
+            append_only: table.layout.mode == Mode::AppendOnly,
+            partition_strategy: table.layout.granularity.name(),
+            count: table.partitions.values().map(|p| p.rows).sum(),
+            files: table.partitions.values().map(|p| p.file.clone()).collect(),
+            last_synced_version: table.last_version,
+            last_synced_unix_s: table.last_synced.div_euclid(TICKS_PER_SECOND),
+        });
+        LinkStatus {
+            name: name.to_owned(),
+            lake: link.lake.clone(),
+            filesystem: link.filesystem.clone(),
+            endpoint: link.endpoint.clone(),
+            activity: link.activity,
+            lag_versions: last_version.saturating_sub(link.synced_version.max(link.last_version)),
+            last_snapshot_unix_s: link.last_snapshot_s,
+            last_version: link.last_version,
+            snapshots: link.history.kept.len() as u64,
+            snapshots_kept: link.history.limit,
+            incremental: link.incremental.as_ref().map(|i| IncrementalStatus {
+                every_s: i.interval_s,
+                open_folder: i.open.clone(),
+                closed_folders: i.closed.clone(),
+            }),
+            tables: tables.collect(),
+            last_failure: match attempt {
+                Some(Attempt::Failed(why)) => Some(why),
+                _ => None,
+            },
+        }
     }
 }

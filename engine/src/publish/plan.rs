@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use super::MODEL_FILE;
 use super::metadata::{self, MetadataFile};
 use super::sync::partitions;
+use crate::block::Extent;
 use crate::catalog::PartitionEntry;
-use crate::checksum::crc32c;
+use crate::checksum::{crc32c, crc32c_of_both};
 use crate::clock::TICKS_PER_SECOND;
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
@@ -14,6 +15,8 @@ use crate::lake::{Lake, LakeEntry, Part};
 use crate::link::{LinkEntry, LinkTable, Published};
 
 const CSV: &str = "text/csv";
+/// The longest range that blocks are joined to: what the emulator reads and checks at a time.
+const RANGE_BYTES_MAX: u64 = 256 << 10;
 
 /// What a snapshot will write, and the link as it is afterwards.
 pub(super) struct Plan {
@@ -213,26 +216,25 @@ impl NewFile {
     ) -> Result<LakeEntry> {
         let packs = &environment.inner.packs;
         let manifest = packs.manifest(&self.partition.manifest)?;
-        let files: Vec<_> = manifest
-            .blocks
+        let blocks = manifest.blocks.iter().map(|block| block.extent);
+        // Where a range begins that is made of several depends on its neighbours, so a lake would not know it again.
+        let extents: Vec<Extent> = match lake.takes_over() {
+            true => blocks.collect(),
+            false => joined(blocks),
+        };
+        let files: Vec<_> = extents
             .iter()
-            .map(|block| {
-                (
-                    pack_name(environment, block.extent.pack),
-                    packs.path(block.extent.pack),
-                )
-            })
+            .map(|extent| (pack_name(environment, extent.pack), packs.path(extent.pack)))
             .collect();
-        let parts: Vec<Part<'_>> = manifest
-            .blocks
+        let parts: Vec<Part<'_>> = extents
             .iter()
             .zip(&files)
-            .map(|(block, (name, file))| Part::Range {
+            .map(|(extent, (name, file))| Part::Range {
                 name,
                 file,
-                offset: block.extent.offset,
-                length: block.extent.length,
-                crc32c: block.extent.crc32c,
+                offset: extent.offset,
+                length: extent.length,
+                crc32c: extent.crc32c,
             })
             .collect();
         let written = lake.write(&self.path, &parts, CSV)?;
@@ -246,7 +248,59 @@ impl NewFile {
     }
 }
 
+/// Blocks that stand one behind the other are one range for the lake, up to a size: it keeps and reads fewer pieces.
+fn joined(blocks: impl Iterator<Item = Extent>) -> Vec<Extent> {
+    let mut ranges: Vec<Extent> = Vec::new();
+    for block in blocks {
+        match ranges.last_mut() {
+            Some(last)
+                if last.pack == block.pack
+                    && last.offset + last.length == block.offset
+                    && last.length + block.length <= RANGE_BYTES_MAX =>
+            {
+                last.crc32c = crc32c_of_both(last.crc32c, block.crc32c, block.length);
+                last.length += block.length;
+            }
+            _ => ranges.push(block),
+        }
+    }
+    ranges
+}
+
 /// A name for a pack that no other environment's pack has.
 fn pack_name(environment: &Environment, pack: u64) -> String {
     format!("{}/{pack}", environment.state().catalog.id.simple())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_that_follow_each_other_are_one_range_with_the_checksum_of_all() {
+        let bytes: Vec<u8> = (0..700_000u32).map(|n| ((n * 7) >> 3) as u8).collect();
+        let block = |pack, start: usize, end: usize| Extent {
+            pack,
+            offset: start as u64,
+            length: (end - start) as u64,
+            crc32c: crc32c(&[&bytes[start..end]]),
+        };
+        let blocks = [
+            block(1, 0, 100_000),
+            block(1, 100_000, 200_000),
+            block(1, 200_000, 300_000),
+            block(2, 300_000, 300_010),
+            block(1, 300_010, 600_000),
+            block(1, 600_001, 700_000),
+        ];
+        let ranges = joined(blocks.into_iter());
+        let expected = [
+            block(1, 0, 200_000),
+            block(1, 200_000, 300_000),
+            block(2, 300_000, 300_010),
+            block(1, 300_010, 600_000),
+            block(1, 600_001, 700_000),
+        ];
+        assert_eq!(ranges, expected);
+    }
 }

@@ -14,6 +14,7 @@ use crate::catalog::FileEntry;
 use crate::checksum::crc32c;
 use crate::environment::Environment;
 use crate::error::Result;
+use crate::faults;
 use crate::lake::{Lake, Part, Traffic};
 use crate::link::{self, Activity, LinkEntry, Pending};
 
@@ -63,6 +64,12 @@ impl Environment {
 
     fn publish_new(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
         let _publishing = self.inner.lock_publication();
+        link::find(&self.state(), link)?;
+        let attempts = &self.inner.attempts;
+        attempts.of(link, || self.attempt_snapshot(link, lake))
+    }
+
+    fn attempt_snapshot(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
         self.ensure_filesystem(link, lake)?;
         let is_folders = link::find(&self.state(), link)?.incremental.is_some();
         let finished = match is_folders {
@@ -110,6 +117,9 @@ impl Environment {
         let Some(mut plan) = Plan::of(self, &state, before, lake, without)? else {
             return Ok(report(before, None));
         };
+        for file in &plan.files {
+            plan.link.note_current(file);
+        }
         let model = model_json::render(&state, &plan.link)?;
         let model_file = self.remember(link, &mut plan, &model);
         let mut pending = Pending {
@@ -127,10 +137,12 @@ impl Environment {
             }
             Ok(())
         })?;
+        if faults::makes("model.json comes first") {
+            lake.write(MODEL_FILE, &[Part::Bytes(&model)], JSON)?;
+        }
         for file in &plan.files {
             let written = file.write(self, lake)?;
             pending.link.note_etag(file, written.etag);
-            pending.link.note_current(file);
         }
         for file in &plan.metadata {
             lake.write(&file.path, &[Part::Bytes(&file.bytes)], file.content_type)?;
@@ -197,7 +209,9 @@ impl Environment {
         let used_up = pending.link.last_snapshot_s;
         self.update_link(name, |entry| {
             entry.cut_off.extend(kept);
-            entry.pending = None;
+            if let Some(pending) = entry.pending.take() {
+                entry.forget_replaced(&pending);
+            }
             // The number stays used, so that no file name ever comes back with other content.
             entry.last_snapshot_s = entry.last_snapshot_s.max(used_up);
         })

@@ -10,7 +10,7 @@ use crate::catalog::PartitionEntry;
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
 use crate::lake::{Lake, Part};
-use crate::link::{self, LinkEntry, LinkTable};
+use crate::link::{self, LinkEntry, LinkTable, Pending};
 
 /// A near-real-time file as it stands in the lake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,12 @@ impl Environment {
     /// `NotFound` if there is no such link, `InvalidInput` if it rests; what the lake or the disk answered otherwise.
     pub fn sync(&self, link: &str, lake: &dyn Lake) -> Result<SyncReport> {
         let _publishing = self.inner.lock_publication();
+        link::find(&self.state(), link)?;
+        let attempts = &self.inner.attempts;
+        attempts.of(link, || self.attempt_sync(link, lake))
+    }
+
+    fn attempt_sync(&self, link: &str, lake: &dyn Lake) -> Result<SyncReport> {
         self.settle(link, lake)?;
         let _packs = self.hold_packs();
         let state = self.fold()?;
@@ -65,6 +71,7 @@ impl Environment {
                 "the link {link} writes folders, and has no near-real-time files"
             )));
         }
+        self.note_replacing(link, &state, before)?;
         let mut after = before.clone();
         after.synced_version = state.catalog.folded_version;
         let mut report = SyncReport {
@@ -92,6 +99,24 @@ impl Environment {
         }
         self.update_link(link, |entry| *entry = after)?;
         Ok(report)
+    }
+
+    /// Forgets what the files were that are about to be replaced, so that after an interruption they are written anew
+    /// and nobody takes them for damaged meanwhile.
+    fn note_replacing(&self, link: &str, state: &State, before: &LinkEntry) -> Result<()> {
+        let mut during = before.clone();
+        for (name, table) in &mut during.tables {
+            let partitions = partitions(state, name, table)?;
+            table.current.retain(|partition, current| {
+                let entry = partitions.get(partition);
+                entry.is_none_or(|entry| *current == CurrentFile::of(entry))
+            });
+        }
+        if during == *before {
+            return Ok(());
+        }
+        during.metadata.clear();
+        self.update_link(link, |entry| *entry = during)
     }
 
     fn sync_table(
@@ -155,6 +180,20 @@ impl LinkTable {
 }
 
 impl LinkEntry {
+    /// Forgets what the files were that a snapshot replaces, or was replacing when it was cut off.
+    pub(crate) fn forget_replaced(&mut self, pending: &Pending) {
+        for (name, table) in &mut self.tables {
+            let after = pending.link.tables.get(name).map(|t| &t.current);
+            table.current.retain(|partition, current| {
+                let after = after.and_then(|after| after.get(partition));
+                after.is_none_or(|after| after == current)
+            });
+        }
+        let after = &pending.link.metadata;
+        let is_same = |path: &String, sum: &u32| after.get(path).is_none_or(|after| after == sum);
+        self.metadata.retain(|path, sum| is_same(path, sum));
+    }
+
     /// Notes that the near-real-time files are what the snapshot shows.
     pub(super) fn note_current(&mut self, file: &NewFile) {
         if let Some(table) = self.tables.get_mut(&file.table) {

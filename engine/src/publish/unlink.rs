@@ -76,7 +76,8 @@ impl Environment {
             return Ok(unchanged);
         }
         self.refuse_needed(link, entry, tables)?;
-        let report = self.publish(link, lake, tables)?;
+        let attempts = &self.inner.attempts;
+        let report = attempts.of(link, || self.publish(link, lake, tables))?;
         self.drop_unused_layouts()?;
         Ok(report)
     }

@@ -4,4 +4,4 @@ mod cells;
 mod plan;
 
 pub(crate) use cells::{Cells, RowsIn, created_ticks, id_of, split_head};
-pub(crate) use plan::RowPlan;
+pub(crate) use plan::{RowPlan, Scratch};

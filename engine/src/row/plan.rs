@@ -30,6 +30,14 @@ enum Cell {
     Old(Range<usize>),
 }
 
+/// What rendering needs, kept from row to row.
+#[derive(Default)]
+pub(crate) struct Scratch {
+    text: Vec<u8>,
+    cells: Vec<Cell>,
+    is_given: Vec<bool>,
+}
+
 /// How the rows of one table are checked and rendered.
 pub(crate) struct RowPlan {
     schema: Arc<TableSchema>,
@@ -87,17 +95,28 @@ impl RowPlan {
         given: &[(usize, Value<'_>)],
         current: Option<&[u8]>,
         now: Ticks,
+        scratch: &mut Scratch,
     ) -> Result<RenderedRow, Box<RowError>> {
+        let columns = self.schema.attributes().len();
+        let Scratch {
+            text,
+            cells,
+            is_given,
+        } = scratch;
+        text.clear();
+        cells.clear();
+        cells.resize(columns, Cell::Null);
+        is_given.clear();
+        is_given.resize(columns, false);
         let mut draft = Draft {
             plan: self,
-            scratch: Vec::new(),
+            scratch: text,
             current: current.unwrap_or_default(),
-            cells: vec![Cell::Null; self.schema.attributes().len()],
+            cells,
         };
         if current.is_some() {
             draft.take_over();
         }
-        let mut is_given = vec![false; draft.cells.len()];
         for (position, value) in given {
             if std::mem::replace(&mut is_given[*position], true) {
                 return Err(draft.wrong(*position, *value, "is given twice in one row"));
@@ -119,7 +138,7 @@ impl RowPlan {
             draft.set(modified_on, Value::Moment(now))?;
         }
         for (lookup, entity, targets) in &self.pairs {
-            draft.pair(*lookup, *entity, targets, &is_given)?;
+            draft.pair(*lookup, *entity, targets, is_given)?;
         }
         draft.check_status()?;
         draft.check_required()?;
@@ -130,9 +149,9 @@ impl RowPlan {
 /// A row while it is put together.
 struct Draft<'a> {
     plan: &'a RowPlan,
-    scratch: Vec<u8>,
+    scratch: &'a mut Vec<u8>,
     current: &'a [u8],
-    cells: Vec<Cell>,
+    cells: &'a mut Vec<Cell>,
 }
 
 impl Draft<'_> {
@@ -149,7 +168,7 @@ impl Draft<'_> {
     fn set(&mut self, position: usize, value: Value<'_>) -> Result<(), Box<RowError>> {
         let start = self.scratch.len();
         let kind = &self.plan.schema.attributes()[position].kind;
-        render(kind, value, self.plan.format, &mut self.scratch)
+        render(kind, value, self.plan.format, self.scratch)
             .map_err(|rule| self.wrong(position, value, rule))?;
         self.cells[position] = if self.scratch.len() == start {
             Cell::Null
@@ -208,7 +227,7 @@ impl Draft<'_> {
             (None, None) => now,
         };
         let start = self.scratch.len();
-        render_created_on(ticks, &mut self.scratch);
+        render_created_on(ticks, self.scratch);
         self.cells[position] = Cell::New(start..self.scratch.len());
         Ok(Some(ticks))
     }
@@ -242,7 +261,7 @@ impl Draft<'_> {
                 return Err(self.wrong_cell(lookup, rule));
             };
             let start = self.scratch.len();
-            write_quoted(only, &mut self.scratch);
+            write_quoted(only, self.scratch);
             self.cells[entity] = Cell::New(start..self.scratch.len());
         }
         Ok(())
@@ -343,7 +362,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (plan.schema.position(name).unwrap(), *value))
             .collect();
-        plan.render(&given, current, TICKS_PER_SECOND)
+        plan.render(&given, current, TICKS_PER_SECOND, &mut Scratch::default())
             .map(|row| String::from_utf8(row.bytes).unwrap())
             .map_err(|e| e.to_string())
     }

@@ -1,15 +1,14 @@
 //! The changes that stand in no block yet: of segments, as far as their batches are whole, and of
 //! the journal's commits.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use super::{Loss, Salvage, SalvageReport};
-use crate::block::PackWriter;
 use crate::catalog::Catalog;
 use crate::clock::Ticks;
-use crate::compaction::{Compaction, Granularity, Unmerged};
-use crate::environment::{JOURNAL_FOLDER, SEGMENTS_FOLDER};
+use crate::compaction::{Compaction, Granularity, Target, Unmerged};
+use crate::environment::{JOURNAL_FOLDER, MERGE_BYTES, SEGMENTS_FOLDER};
 use crate::error::Result;
 use crate::journal::Commit;
 use crate::segment::{BATCH_ROWS, Segment, SegmentStore};
@@ -86,7 +85,7 @@ impl Salvage<'_> {
         reasons.extend(
             read.faults
                 .iter()
-                .map(|f| format!("frame {}: {}", f.frame, f.rule)),
+                .map(|f| format!("{}, {}: {}", f.file, f.place, f.rule)),
         );
         for commit in read.commits {
             let (first, last) = (commit.first_version, commit.last_version());
@@ -105,11 +104,15 @@ impl Salvage<'_> {
                 .segments
                 .extend(Segment::of_commits(&commits, granularity)?.map(Arc::new));
         }
-        let behind = journal.versions_in_file.range(expected..).next();
+        let end = &journal.end;
+        let behind = Some(end.acknowledged_version).filter(|version| *version >= expected);
         if let Some(lost) = behind {
             reasons.push(format!(
-                "frames of the commit at version {lost} cannot be read"
+                "the changes {expected} to {lost} were acknowledged and are not there"
             ));
+        }
+        if end.is_metadata_lost {
+            reasons.push("the last changes of the metadata are not there".into());
         }
         if reasons.is_empty() {
             return Ok(());
@@ -121,8 +124,11 @@ impl Salvage<'_> {
                 .push(Loss::of_versions(expected, None, &reasons.join("; ")));
         }
         report.journal_is_damaged = true;
-        let file = self.source.folder.join(JOURNAL_FOLDER).join("db");
-        self.quarantine.file(&file)
+        let folder = self.source.folder.join(JOURNAL_FOLDER);
+        self.quarantine.file(&folder.join("db"))?;
+        let names: BTreeSet<_> = read.faults.iter().map(|f| f.file.as_str()).collect();
+        let mut others = names.into_iter().filter(|name| *name != "db");
+        others.try_for_each(|name| self.quarantine.file(&folder.join(name)))
     }
 
     /// Merges the changes into the blocks that were kept.
@@ -137,26 +143,26 @@ impl Salvage<'_> {
             segments: changes.segments.iter().map(|segment| &**segment).collect(),
             above: catalog.folded_version,
             residence: &residence,
+            range_bytes: MERGE_BYTES,
         };
-        let mut compaction = Compaction {
-            packs: &self.packs,
-            pack: PackWriter::create(&self.packs, catalog.next_pack)?,
-            line_end: catalog.settings.line_end.bytes(),
-            sparse: HashSet::new(),
-        };
-        catalog.next_pack += 1;
-        let changed = unmerged.tables()?;
+        let line_end = catalog.settings.line_end.bytes();
+        let next = &mut catalog.next_pack;
+        let mut compaction = Compaction::begin(&self.packs, next, line_end, HashSet::new());
+        let mut targets = Vec::new();
         for table in catalog.tables.values_mut() {
             let Some(base) = table.layouts.first().map(|l| l.layout.granularity) else {
                 continue;
             };
-            for layout in &mut table.layouts {
-                if changed.contains(&table.id) {
-                    *layout = compaction.merge(&unmerged, (table.id, base), layout, version)?;
-                }
-            }
+            let id = table.id;
+            let layouts = table.layouts.iter_mut();
+            targets.extend(layouts.map(|layout| Target {
+                table: id,
+                base,
+                layout,
+            }));
         }
-        compaction.pack.seal()
+        compaction.merge(&unmerged, targets, version)?;
+        compaction.seal()
     }
 }
 

@@ -26,6 +26,8 @@ use crate::journal::{Journal, SledJournal};
 use blocks::Salvaged;
 use report::Quarantine;
 
+/// What the keys of consumers in the journal begin with.
+const CONSUMERS: &str = "consumer/";
 /// Where the journal is damaged nobody knows which versions were given last; so many are left out.
 const VERSIONS_LEFT_OUT: u64 = 1_000_000;
 
@@ -83,7 +85,7 @@ impl Salvage<'_> {
             } else {
                 0
             };
-        let mut pack = PackWriter::create(&self.packs, catalog.next_pack)?;
+        let mut pack = PackWriter::new(&self.packs, catalog.next_pack);
         catalog.next_pack += 1;
         let mut salvaged = Salvaged {
             pack: &mut pack,
@@ -91,9 +93,10 @@ impl Salvage<'_> {
             report: &mut report,
         };
         self.blocks(&mut catalog, &mut salvaged)?;
-        pack.seal()?;
+        PackWriter::seal_all(&self.packs, std::iter::once(pack))?;
         self.merge(&mut catalog, &changes, version)?;
         self.links(&mut catalog, &store, version)?;
+        self.consumers(&mut report);
         catalog.id = Uuid::new_v4();
         catalog.last_committed = catalog.last_committed.max(changes.last_committed);
         catalog.folded_version = version;
@@ -103,6 +106,34 @@ impl Salvage<'_> {
         // Last: with it the folder holds an environment.
         store.store(&mut catalog)?;
         Ok(report)
+    }
+
+    /// Tells which consumers of the change feed begin anew: what they had not read stands in blocks,
+    /// which have no changes any more, and tokens of the old environment are refused.
+    fn consumers(&self, report: &mut SalvageReport) {
+        let journal = &self.source.journal;
+        for (key, value) in &journal.metas {
+            let Some(name) = key.strip_prefix(CONSUMERS) else {
+                continue;
+            };
+            let consumer: serde_json::Value = serde_json::from_slice(value).unwrap_or_default();
+            let table = consumer["table"].as_str().map(str::to_owned);
+            let version = consumer["version"].as_u64();
+            let place = version.map_or_else(String::new, |v| format!(", which had read up to {v}"));
+            report.lost.push(Loss {
+                what: format!("consumer {name} of the change feed{place}"),
+                reason: "changes are not kept; it reads again from a snapshot".to_owned(),
+                table,
+                ..Loss::default()
+            });
+        }
+        if !journal.errors.is_empty() {
+            report.lost.push(Loss {
+                what: "consumers of the change feed, if there were any".to_owned(),
+                reason: "the journal names them, and it cannot be read".to_owned(),
+                ..Loss::default()
+            });
+        }
     }
 
     /// Takes the schemas over; a table whose schema is gone is gone.

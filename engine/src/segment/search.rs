@@ -8,6 +8,7 @@ use super::{Segment, StoredChange, filter};
 use crate::error::{Error, Result};
 
 /// The rows of one table and partition of the base layout, sorted by id and version.
+#[derive(Clone)]
 pub(crate) struct SegmentRun<'a> {
     pub segment: &'a Segment,
     pub partition: i32,
@@ -101,6 +102,20 @@ impl<'a> SegmentRun<'a> {
         let row = self.row(place)? as usize;
         let columns = self.segment.columns(self.image, row / BATCH_ROWS)?;
         Ok(columns.id(row % BATCH_ROWS))
+    }
+
+    /// The first place whose id is not below the given one.
+    pub(crate) fn place_of(&self, id: u128) -> Result<u32> {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.id(middle)? < id {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
     }
 
     /// The number of the last row with an id.

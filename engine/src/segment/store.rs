@@ -1,7 +1,7 @@
 //! The folder of the segments.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::{Segment, SegmentEntry, SegmentWriter, footer};
 use crate::compaction::Granularity;
 use crate::error::{Error, IoContext, Result};
-use crate::files;
+use crate::faults;
+use crate::files::{self, NewFile};
 use crate::journal::Commit;
 
 const WRITE_BUFFER_BYTES: usize = 256 << 10;
@@ -77,12 +78,16 @@ impl SegmentStore {
         let (Some(first), Some(last)) = (commits.first(), commits.last()) else {
             return Err(Error::invalid("a segment needs a commit"));
         };
+        let payload = commits.iter().map(|c| c.payload.len() as u64).sum();
+        files::check_room(&self.folder, payload, "writing a segment")?;
         let path = self.path(number);
-        let written = File::create(&path).and_then(|file| {
+        let written = NewFile::create(&path).and_then(|file| {
             let out = BufWriter::with_capacity(WRITE_BUFFER_BYTES, file);
             let (mut out, bytes, crc) = SegmentWriter::new(out).write(commits, granularity)?;
             out.flush()?;
-            out.get_ref().sync_all()?;
+            if !faults::makes("a segment is not synced") {
+                out.get_ref().sync()?;
+            }
             Ok((bytes, crc))
         });
         let (bytes, footer_crc32c) = written.context("writing a segment", &path)?;

@@ -159,6 +159,11 @@ impl Staging {
         self.read().tail.bytes
     }
 
+    /// When the oldest commit was made that is in no segment.
+    pub(crate) fn oldest_unsealed(&self) -> Option<Ticks> {
+        self.read().tail.commits.front().map(|c| c.committed)
+    }
+
     /// The version of the last commit there is.
     pub(crate) fn last_version(&self) -> u64 {
         self.read().last_version

@@ -142,6 +142,7 @@ impl Sealing {
         if let Err(error) = sealed
             && !matches!(error, Error::Full { .. })
         {
+            self.journal.poison(&error.to_string());
             outcome.poison.get_or_insert_with(|| error.to_string());
         }
         self.changed.notify_all();

@@ -1,8 +1,10 @@
 //! The commits that stand in the journal and in no segment yet, and the current row of each id in
 //! them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
+
+use ahash::HashMap;
 
 use crate::clock::Ticks;
 use crate::journal::{Commit, Operation, Record, Records};

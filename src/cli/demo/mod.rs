@@ -21,6 +21,7 @@ use serde_json::json;
 use self::examples::{Examples, Place};
 use self::play::Play;
 use self::story::Story;
+use super::access::how_to_trust;
 use super::console::Console;
 use super::control::ControlServer;
 use super::serve::{Ending, ServerArgs};
@@ -108,6 +109,7 @@ fn tell_examples(play: &Play, data: &DataFolder, server: &Server, story: &Story<
             "key": DEFAULT_ACCOUNT_KEY,
             "blobEndpoint": blob_endpoint,
             "dfsEndpoint": dfs_endpoint,
+            "certificateAuthority": server.authority_file(),
             "filesystem": play.filesystem,
             "input": { "initial": play.initial, "current": play.current },
             "snapshots": { "t1": play.t1_unix_s, "t2": play.t2_unix_s },
@@ -118,6 +120,9 @@ fn tell_examples(play: &Play, data: &DataFolder, server: &Server, story: &Story<
         "The lake is served. Blob {blob_endpoint}, DFS {dfs_endpoint}\n\
          account {DEFAULT_ACCOUNT_NAME}, key {DEFAULT_ACCOUNT_KEY}"
     ))?;
+    if let Some(authority) = server.authority_file() {
+        story.heading(how_to_trust(authority).trim_end())?;
+    }
     story.heading(&format!("── curl ──\n{}", examples.curl))?;
     story.heading(&format!("── Python ──\n{}", examples.python))?;
     story.heading(&format!("── pandas ──\n{}", examples.pandas))?;

@@ -13,15 +13,17 @@ use crate::store::list::{LIST_ENTRIES_MAX, ListRequest, Listed};
 use crate::store::path::StorePath;
 
 pub(super) fn entries_max(request: &Request) -> Result<usize> {
+    let most = request
+        .page_entries_max
+        .unwrap_or(LIST_ENTRIES_MAX)
+        .min(LIST_ENTRIES_MAX);
     match request.query_number("maxresults")? {
         Some(0) => Err(StoreError::code(ErrorCode::OutOfRangeQueryParameterValue)
             .element("QueryParameterName", "maxresults")
             .element("QueryParameterValue", "0")
             .element("MinimumAllowed", "1")),
-        Some(wanted) => Ok(usize::try_from(wanted)
-            .unwrap_or(usize::MAX)
-            .min(LIST_ENTRIES_MAX)),
-        None => Ok(LIST_ENTRIES_MAX),
+        Some(wanted) => Ok(usize::try_from(wanted).unwrap_or(usize::MAX).min(most)),
+        None => Ok(most),
     }
 }
 

@@ -10,6 +10,7 @@ mod flat;
 mod list;
 mod page;
 mod properties;
+mod query;
 mod service;
 mod snapshot;
 mod source;
@@ -88,6 +89,7 @@ fn path(call: &mut Call<'_>, comp: Option<&str>) -> Result<Reply> {
         (&Method::PUT, Some("expiry")) => attributes::set_expiry(call),
         (&Method::PUT, Some("tags")) => tags::set(call),
         (&Method::GET, Some("tags")) => tags::get(call),
+        (&Method::POST, Some("query")) => query::run(call),
         (_, Some(comp)) => Err(not_done(comp)),
         _ => Err(ErrorCode::UnsupportedHttpVerb.into()),
     }

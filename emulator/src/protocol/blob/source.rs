@@ -13,9 +13,9 @@ use crate::protocol::query::Query;
 use crate::protocol::request::{Request, decode};
 use crate::store::Store;
 use crate::store::authorize::Principal;
+use crate::store::body::Body;
 use crate::store::condition::ConditionUse;
 use crate::store::content::ContentReader;
-use crate::store::extent::Body;
 use crate::store::inode::etag_text;
 use crate::store::path::StorePath;
 

@@ -134,6 +134,7 @@ pub(super) fn set_recursive(call: &mut Call<'_>) -> Result<Reply> {
             .element("QueryParameterName", "maxRecords")
             .element("QueryParameterValue", &records.to_string()));
     }
+    let records = request.acl_records_max.unwrap_or(records).min(records);
     let from = call.continuation("continuation")?;
     let goes_on = request.query_flag("forceflag")?;
     let path = request.store_path()?;

@@ -10,16 +10,19 @@ use crate::store::list::LIST_ENTRIES_MAX;
 
 /// How many entries a page may have, from `maxResults`.
 pub(super) fn entries_max(call: &Call<'_>) -> Result<usize> {
+    let most = call
+        .request
+        .page_entries_max
+        .unwrap_or(LIST_ENTRIES_MAX)
+        .min(LIST_ENTRIES_MAX);
     match call.request.query_number("maxresults")? {
         Some(0) => Err(
             StoreError::code(crate::error::ErrorCode::OutOfRangeQueryParameterValue)
                 .element("QueryParameterName", "maxResults")
                 .element("QueryParameterValue", "0"),
         ),
-        Some(wanted) => Ok(usize::try_from(wanted)
-            .unwrap_or(usize::MAX)
-            .min(LIST_ENTRIES_MAX)),
-        None => Ok(LIST_ENTRIES_MAX),
+        Some(wanted) => Ok(usize::try_from(wanted).unwrap_or(usize::MAX).min(most)),
+        None => Ok(most),
     }
 }
 

@@ -1,120 +1,56 @@
-//! Reads and writes through HTTP beside the machine's limits: the same bytes over a bare loopback connection, and into
-//! a plain file that is synced as often; and what many paths cost.
+//! The emulator beside the machine's limits (a bare socket, plain files that are synced as often, `find -ls`) and beside
+//! other servers (Azurite, nginx), with the same client.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod client;
 mod namespace;
+mod process;
+mod traffic;
 
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::thread;
 
 use clap::Parser;
-use lakestage::emulator::{
-    Account, AccountSas, DEFAULT_ACCOUNT_NAME, Server, ServerOptions, Store, StoreOptions,
-    account_sas,
-};
+use lakestage::emulator::{Server, ServerOptions, Store, StoreOptions};
 use lakestage_benches::{Goal, by_turns, quotient, ratio_line};
+
+use client::{BLOCK_BLOB, Client};
+use traffic::Sizes;
 
 /// Reads and writes through HTTP beside bare sockets and files.
 #[derive(Debug, Parser)]
 struct Args {
-    /// MiB of a file
+    /// MiB of the file that is compared with a bare socket and a plain file
     #[arg(long, default_value_t = 64)]
     mib: usize,
-    /// Small files in a round
+    /// Small files in a round beside plain files
     #[arg(long, default_value_t = 200)]
     files: usize,
-    /// Paths that are listed, renamed above, and started with; the promises are about 1000000
-    #[arg(long, default_value_t = 20_000)]
+    /// Paths that are listed, renamed above, and started with
+    #[arg(long, default_value_t = 1_000_000)]
     paths: usize,
+    /// Small files in a round beside Azurite and nginx
+    #[arg(long, default_value_t = 8_000)]
+    peer_files: usize,
+    /// MiB of the file that goes up and down beside Azurite and nginx
+    #[arg(long, default_value_t = 1_024)]
+    peer_mib: usize,
     /// Rounds; medians are compared
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 3)]
     rounds: usize,
+    /// Only the part of this name: disk, azurite, nginx, or namespace
+    #[arg(long)]
+    only: Option<String>,
+    /// Serves a folder, or memory, as one of the processes that are compared
+    #[arg(long, hide = true)]
+    serve: Option<String>,
     /// Given by cargo bench
     #[arg(long, hide = true)]
     bench: bool,
 }
-
-/// One connection that is kept, and a signature for everything.
-struct Client {
-    stream: TcpStream,
-    sas: String,
-    /// Where the last list goes on.
-    continuation: Option<String>,
-}
-
-impl Client {
-    fn new(address: SocketAddr) -> Self {
-        let sas = AccountSas {
-            permissions: "rwdlacm",
-            resource_types: "sco",
-            expiry: "2999-01-01T00:00:00Z",
-        };
-        let stream = TcpStream::connect(address).unwrap();
-        stream.set_nodelay(true).unwrap();
-        Client {
-            stream,
-            sas: account_sas(&Account::well_known(), &sas).unwrap(),
-            continuation: None,
-        }
-    }
-
-    /// Sends a request, reads the answer away, and gives its status and the bytes of its body.
-    fn send(&mut self, method: &str, target: &str, header: &str, body: &[u8]) -> (u16, usize) {
-        let mark = if target.contains('?') { '&' } else { '?' };
-        let head = format!(
-            "{method} /{DEFAULT_ACCOUNT_NAME}{target}{mark}{} HTTP/1.1\r\nhost: bench\r\nx-ms-version: 2023-11-03\r\n{header}content-length: {}\r\n\r\n",
-            self.sas,
-            body.len()
-        );
-        self.stream.write_all(head.as_bytes()).unwrap();
-        self.stream.write_all(body).unwrap();
-        let mut buffer = vec![0; 1 << 18];
-        let mut filled = 0;
-        let head_end = loop {
-            let length = self.stream.read(&mut buffer[filled..]).unwrap();
-            assert!(length > 0, "the server hung up");
-            filled += length;
-            if let Some(end) = buffer[..filled].windows(4).position(|w| w == b"\r\n\r\n") {
-                break end + 4;
-            }
-        };
-        let head = String::from_utf8_lossy(&buffer[..head_end]);
-        // The server writes names of headers in lower case, and a token has both.
-        self.continuation = head
-            .lines()
-            .find_map(|line| line.strip_prefix("x-ms-continuation: "))
-            .map(|token| token.trim().to_owned());
-        let head = head.to_ascii_lowercase();
-        let status = head[9..12].parse().unwrap();
-        let length = head
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: "))
-            .map_or(0, |length| length.trim().parse::<usize>().unwrap());
-        let mut left = length - (filled - head_end).min(length);
-        while left > 0 {
-            let want = left.min(buffer.len());
-            left -= self.stream.read(&mut buffer[..want]).unwrap();
-        }
-        (status, length)
-    }
-
-    fn expect(
-        &mut self,
-        status: u16,
-        method: &str,
-        target: &str,
-        header: &str,
-        body: &[u8],
-    ) -> usize {
-        let (answered, length) = self.send(method, target, header, body);
-        assert_eq!(answered, status, "{method} {target}");
-        length
-    }
-}
-
-const BLOCK_BLOB: &str = "x-ms-blob-type: BlockBlob\r\n";
 
 /// Sends the same bytes to whoever asks with one byte.
 fn bare_server(bytes: Vec<u8>) -> SocketAddr {
@@ -130,9 +66,38 @@ fn bare_server(bytes: Vec<u8>) -> SocketAddr {
 
 fn main() {
     let args = Args::parse();
+    if let Some(folder) = &args.serve {
+        process::serve(folder);
+    }
     let folder = tempfile::tempdir_in(".").unwrap();
+    let wants = |part: &str| args.only.as_deref().is_none_or(|only| only == part);
+    let mut lines = Vec::new();
+    if wants("disk") {
+        lines.extend(disk_lines(folder.path(), &args));
+    }
+    let sizes = Sizes {
+        files: args.peer_files,
+        mib: args.peer_mib,
+        rounds: args.rounds,
+    };
+    if wants("azurite") {
+        lines.extend(traffic::beside_azurite(sizes));
+    }
+    if wants("nginx") {
+        lines.extend(traffic::beside_nginx(folder.path(), sizes));
+    }
+    if wants("namespace") {
+        lines.extend(namespace::lines(folder.path(), args.paths, args.rounds));
+    }
+    for line in lines {
+        println!("{line}");
+    }
+}
+
+/// One connection to a lake that is synced, beside the machine's own limits.
+fn disk_lines(folder: &Path, args: &Args) -> Vec<String> {
     let store = StoreOptions {
-        folder: Some(folder.path().join("lake")),
+        folder: Some(folder.join("lake")),
         ..StoreOptions::default()
     };
     let options = ServerOptions {
@@ -189,7 +154,7 @@ fn main() {
             client.expect(200, "PATCH", &flush, "", b"");
         },
         |round| {
-            let mut file = File::create(folder.path().join(format!("plain{round}"))).unwrap();
+            let mut file = File::create(folder.join(format!("plain{round}"))).unwrap();
             file.write_all(&bytes).unwrap();
             file.sync_data().unwrap();
         },
@@ -215,7 +180,7 @@ fn main() {
             }
         },
         |round| {
-            let small = folder.path().join(format!("small{round}"));
+            let small = folder.join(format!("small{round}"));
             std::fs::create_dir(&small).unwrap();
             for file in 0..args.files {
                 let mut file = File::create(small.join(file.to_string())).unwrap();
@@ -230,31 +195,11 @@ fn main() {
         args.files as f64 / http.as_secs_f64(),
         args.files as f64 / files.as_secs_f64()
     );
-    println!(
-        "{}",
-        ratio_line(
-            "emulator_read_of_bare_socket",
-            read_ratio,
-            Goal::AtLeast(0.5)
-        )
-    );
-    println!(
-        "{}",
-        ratio_line(
-            "emulator_write_of_plain_file",
-            write_ratio,
-            Goal::AtLeast(0.5)
-        )
-    );
-    println!(
-        "{}",
-        ratio_line(
-            "emulator_small_files_of_plain_files",
-            quotient(files, http),
-            Goal::AtLeast(0.5)
-        )
-    );
-    for line in namespace::lines(folder.path(), args.paths, args.rounds) {
-        println!("{line}");
-    }
+    [
+        ("emulator_read_of_bare_socket", read_ratio),
+        ("emulator_write_of_plain_file", write_ratio),
+        ("emulator_small_files_of_plain_files", quotient(files, http)),
+    ]
+    .map(|(name, value)| ratio_line(name, value, Goal::AtLeast(0.5)))
+    .into()
 }
