@@ -37,7 +37,7 @@ impl Site {
     }
 
     fn linked(self) -> Self {
-        let tables = || ["task", "member"].map(|t| LinkTableOptions::of(t)).to_vec();
+        let tables = || ["task", "member"].map(LinkTableOptions::of).to_vec();
         let new = NewLink::new("site", "account:site", ENDPOINT, tables());
         let environment = &self.world.environment;
         environment.create_link(&self.lake(), &new).unwrap();
