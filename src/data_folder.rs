@@ -3,6 +3,7 @@
 //! ```text
 //! <data>/environments/<name>/   one environment of the engine each
 //! <data>/emulator/              the emulator's accounts
+//! <data>/accounts/              the storage accounts that links write to
 //! <data>/control.sock           there while `lakestage serve` holds the folder
 //! ```
 
@@ -16,11 +17,13 @@ use anyhow::{Context, Result, bail};
 use lakestage_emulator::{Account, Store, StoreOptions, SyncMode};
 use lakestage_engine::{Environment, EnvironmentSettings, FolderLake, Lake};
 
+use crate::account::{AccountLake, Accounts};
 use crate::emulator_lake::EmulatorLake;
 use crate::lake_address::LakeAddress;
 
 const ENVIRONMENTS_FOLDER: &str = "environments";
 const EMULATOR_FOLDER: &str = "emulator";
+const ACCOUNTS_FOLDER: &str = "accounts";
 
 /// How the parts of a data folder are opened.
 #[derive(Debug, Clone)]
@@ -47,6 +50,8 @@ pub struct DataFolder {
     options: DataFolderOptions,
     environments: Mutex<BTreeMap<String, Environment>>,
     store: Mutex<Option<Store>>,
+    /// Containers by account and name. Each keeps its connections, its token and what it knows of the files there.
+    containers: Mutex<BTreeMap<(String, String), AccountLake>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -62,6 +67,7 @@ impl DataFolder {
             options,
             environments: Mutex::default(),
             store: Mutex::default(),
+            containers: Mutex::default(),
         }
     }
 
@@ -179,13 +185,20 @@ impl DataFolder {
         Ok(opened)
     }
 
+    /// The storage accounts that links write to.
+    #[must_use]
+    pub fn accounts(&self) -> Accounts {
+        Accounts::new(self.root.join(ACCOUNTS_FOLDER))
+    }
+
     /// The filesystem of that name in the lake at an address.
     ///
     /// # Errors
-    /// When the emulator has no such account, or cannot be opened.
+    /// When there is no such account, or the emulator cannot be opened.
     pub fn lake(&self, address: &LakeAddress, filesystem: &str) -> Result<Box<dyn Lake>> {
         match address {
             LakeAddress::Folder(folder) => Ok(Box::new(FolderLake::new(folder, filesystem))),
+            LakeAddress::Account(name) => Ok(Box::new(self.account_lake(name, filesystem)?)),
             LakeAddress::Emulator { account } => {
                 let store = self.store()?;
                 if store.account(account).is_none() {
@@ -196,5 +209,24 @@ impl DataFolder {
                 Ok(Box::new(EmulatorLake::new(&store, account, filesystem)))
             }
         }
+    }
+
+    /// The container of that name in a storage account.
+    ///
+    /// # Errors
+    /// When there is no such account, or its credential is not there.
+    pub fn account_lake(&self, name: &str, container: &str) -> Result<AccountLake> {
+        let accounts = self.accounts();
+        let options = accounts.options(name)?;
+        let mut containers = lock(&self.containers);
+        let key = (name.to_owned(), container.to_owned());
+        if let Some(lake) = containers.get(&key)
+            && *lake.options() == options
+        {
+            return Ok(lake.clone());
+        }
+        let lake = AccountLake::new(&options, container, accounts.folder(), &accounts.writer()?)?;
+        containers.insert(key, lake.clone());
+        Ok(lake)
     }
 }

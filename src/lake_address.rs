@@ -8,8 +8,9 @@ use lakestage_emulator::DEFAULT_ACCOUNT_NAME;
 
 const FOLDER_PREFIX: &str = "folder:";
 const EMULATOR: &str = "emulator";
+const ACCOUNT: &str = "account";
 
-/// A lake's address: `emulator`, `emulator:<account>` or `folder:<path>`.
+/// A lake's address: `emulator`, `emulator:<account>`, `folder:<path>` or `account:<name>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LakeAddress {
     /// The emulator of the same data folder.
@@ -19,6 +20,8 @@ pub enum LakeAddress {
     },
     /// A plain folder.
     Folder(PathBuf),
+    /// A storage account that the data folder knows by that name.
+    Account(String),
 }
 
 impl LakeAddress {
@@ -40,10 +43,14 @@ impl FromStr for LakeAddress {
             Some((EMULATOR, account)) if !account.is_empty() => Ok(LakeAddress::Emulator {
                 account: account.to_owned(),
             }),
+            Some((ACCOUNT, name)) if !name.is_empty() => Ok(LakeAddress::Account(name.to_owned())),
+            Some(("https" | "http", _)) => Err(format!(
+                "{text}: give the account a name first, with `lakestage account add <name> --endpoint {text} …`, and then write account:<name>"
+            )),
             _ => match text.strip_prefix(FOLDER_PREFIX) {
                 Some(folder) if !folder.is_empty() => Ok(LakeAddress::Folder(folder.into())),
                 _ => Err(format!(
-                    "\"{text}\" is not a lake: write emulator, emulator:<account> or folder:<path>"
+                    "\"{text}\" is not a lake: write emulator, emulator:<account>, folder:<path> or account:<name>"
                 )),
             },
         }
@@ -58,6 +65,7 @@ impl fmt::Display for LakeAddress {
             }
             LakeAddress::Emulator { account } => write!(f, "{EMULATOR}:{account}"),
             LakeAddress::Folder(folder) => write!(f, "{FOLDER_PREFIX}{}", folder.display()),
+            LakeAddress::Account(name) => write!(f, "{ACCOUNT}:{name}"),
         }
     }
 }
@@ -69,9 +77,21 @@ mod tests {
 
     #[test]
     fn an_address_reads_back_as_it_was_written() {
-        for text in ["emulator", "emulator:contoso", "folder:/srv/lake"] {
+        for text in [
+            "emulator",
+            "emulator:contoso",
+            "folder:/srv/lake",
+            "account:site",
+        ] {
             assert_eq!(text.parse::<LakeAddress>().unwrap().to_string(), text);
         }
+    }
+
+    #[test]
+    fn an_account_is_given_a_name_first() {
+        let url = "https://contoso.dfs.core.windows.net";
+        let error = url.parse::<LakeAddress>().unwrap_err();
+        assert!(error.contains("lakestage account add"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! stand in. They do not know each other; [`EmulatorLake`] joins them within one process, and
 //! [`DataFolder`] is where both keep what they hold.
 
+mod account;
 pub mod bench;
 mod data_folder;
 mod emulator_lake;
@@ -12,6 +13,10 @@ mod lake_address;
 pub use lakestage_emulator as emulator;
 pub use lakestage_engine as engine;
 
+pub use account::{
+    AccountLake, AccountOptions, AccountSettings, Accounts, CONNECTIONS, CredentialSettings,
+    Endpoint, RETRIES, SecretPlace,
+};
 pub use data_folder::{DataFolder, DataFolderOptions};
 pub use emulator_lake::EmulatorLake;
 pub use lake_address::LakeAddress;

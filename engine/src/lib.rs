@@ -87,15 +87,16 @@ pub use journal::{
     BackPressure, Commit, CommitTicket, Durability, Journal, LogEnd, MemoryJournal, Receipt,
     SledJournal,
 };
-pub use lake::{FolderLake, Lake, LakeEntry, Part};
+pub use lake::{FolderLake, Lake, LakeEntry, Part, Traffic};
 pub use link::{
     Activity, IncrementalStatus, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink,
 };
 pub use metrics::{COMMIT_LATENCY_BOUNDS_S, EnvironmentMetrics};
 pub use publish::{
-    ModelSettings, PartitionNames, RowDifference, SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn,
-    SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows, SnapshotTable,
-    SyncReport, TableDifference, TrickleDue, TrickleFeed, TrickleOptions, TrickleStep, difference,
+    MODEL_FILE, ModelSettings, PartitionNames, RowDifference, SNAPSHOTS_KEPT, SnapshotAt,
+    SnapshotColumn, SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows,
+    SnapshotTable, SyncReport, TableDifference, TrickleDue, TrickleFeed, TrickleOptions,
+    TrickleStep, difference,
 };
 pub use salvage::{Loss, SalvageReport, salvage};
 pub use schema::{

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    backup, bench, changes, demo, dump, environment, fs, ingest, link, quota, retention, salvage,
-    serve, snapshot, status, table, token, trickle, verify,
+    account, backup, bench, changes, demo, dump, environment, fs, ingest, link, quota, retention,
+    salvage, serve, snapshot, status, table, token, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Ingest(ingest::IngestArgs),
     /// Link tables to a lake, and show the links
     Link(link::LinkArgs),
+    /// Say which storage accounts links can publish to
+    Account(account::AccountArgs),
     /// Publish what was committed since the last snapshot
     Snapshot(snapshot::SnapshotArgs),
     /// Show the changes of a table, from a token on

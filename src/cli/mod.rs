@@ -1,6 +1,7 @@
 //! The command line: what it takes, and where it is carried out.
 
 mod access;
+mod account;
 mod backup;
 mod bench;
 mod changes;

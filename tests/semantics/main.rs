@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod account;
 mod changes;
 mod command;
 mod csv;
@@ -24,4 +25,5 @@ mod rows;
 mod snapshots;
 mod tools;
 mod trickle;
+mod uplink;
 mod world;

@@ -8,6 +8,8 @@ pub use folder::FolderLake;
 use std::io::Read;
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::error::Result;
 
 /// A part of a file that is being written.
@@ -43,6 +45,32 @@ pub struct LakeEntry {
     pub etag: String,
 }
 
+/// What publishing to a lake cost on the wire, in bytes of content.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Traffic {
+    /// Bytes that were sent.
+    pub sent_bytes: u64,
+    /// Bytes that the lake copied from files that it had.
+    pub taken_over_bytes: u64,
+    /// Bytes that a publication which was broken off had sent already.
+    pub found_bytes: u64,
+}
+
+impl Traffic {
+    /// What has come since.
+    #[must_use]
+    pub fn since(self, before: Traffic) -> Traffic {
+        Traffic {
+            sent_bytes: self.sent_bytes.saturating_sub(before.sent_bytes),
+            taken_over_bytes: self
+                .taken_over_bytes
+                .saturating_sub(before.taken_over_bytes),
+            found_bytes: self.found_bytes.saturating_sub(before.found_bytes),
+        }
+    }
+}
+
 /// One filesystem of a lake. Paths use `/` and have none in front.
 ///
 /// Whatever a method did is durable when it returns `Ok`.
@@ -59,6 +87,23 @@ pub trait Lake: Send + Sync {
     /// Writes a file with its parents. Readers see the old content or the new, never a part; a
     /// reader that has the old one open reads it to its end.
     fn write(&self, path: &str, parts: &[Part<'_>], content_type: &str) -> Result<LakeEntry>;
+
+    /// Replaces the file that names all others, in one step. A lake that several can write to replaces it only as this
+    /// writer left it.
+    fn publish(&self, path: &str, bytes: &[u8], content_type: &str) -> Result<LakeEntry> {
+        self.write(path, &[Part::Bytes(bytes)], content_type)
+    }
+
+    /// Whether files that a publication left behind when it was broken off spare the next one work, so that they are
+    /// removed after it and not before.
+    fn takes_over(&self) -> bool {
+        false
+    }
+
+    /// What went over the wire since the lake was made; `None` for a lake on this machine.
+    fn traffic(&self) -> Option<Traffic> {
+        None
+    }
 
     /// Makes `to` a file with the content of `from`, replacing it whole. A lake that can share
     /// content copies no bytes.

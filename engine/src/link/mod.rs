@@ -106,6 +106,9 @@ pub(crate) struct LinkEntry {
     /// The snapshots that are there.
     #[serde(default)]
     pub history: History,
+    /// Files of a snapshot that was broken off, in a lake that takes over what stands in them. The next one removes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut_off: Vec<String>,
     /// A snapshot that was begun; whether it became visible is decided by the lake's `model.json`.
     pub pending: Option<Box<Pending>>,
 }
@@ -278,6 +281,7 @@ impl Environment {
             incremental,
             metadata: Checksums::new(),
             history: History::keeping(new.snapshots_kept),
+            cut_off: Vec::new(),
             pending: None,
         };
         self.update_links(|_, links| {

@@ -320,7 +320,9 @@ impl Folder<'_> {
     fn write_root(&self, link: &LinkEntry) -> Result<()> {
         let tables: Vec<&str> = link.tables.keys().map(String::as_str).collect();
         let model = model_json::render_folder(self.state, link, self.name, &tables, |_| None)?;
-        self.write_whole(MODEL_FILE, &model, JSON)?;
+        if self.lake.read(MODEL_FILE)?.as_deref() != Some(&model[..]) {
+            self.lake.publish(MODEL_FILE, &model, JSON)?;
+        }
         for file in metadata::of_schemas(self.state, link)? {
             self.write_whole(&file.path, &file.bytes, file.content_type)?;
         }

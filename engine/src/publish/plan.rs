@@ -54,11 +54,12 @@ impl Plan {
         let mut plan = Plan {
             link: before.clone(),
             files: Vec::new(),
-            removed: Vec::new(),
+            removed: before.cut_off.clone(),
             retired: BTreeSet::new(),
             metadata: Vec::new(),
             repaired: Vec::new(),
         };
+        plan.link.cut_off.clear();
         plan.link.last_snapshot_s = number;
         plan.link.last_version = state.catalog.folded_version;
         plan.link.synced_version = state.catalog.folded_version;
@@ -215,7 +216,12 @@ impl NewFile {
     ) -> Result<LakeEntry> {
         let packs = &environment.inner.packs;
         let manifest = packs.manifest(&self.partition.manifest)?;
-        let extents = joined(manifest.blocks.iter().map(|block| block.extent));
+        let blocks = manifest.blocks.iter().map(|block| block.extent);
+        // Where a range begins that is made of several depends on its neighbours, so a lake would not know it again.
+        let extents: Vec<Extent> = match lake.takes_over() {
+            true => blocks.collect(),
+            false => joined(blocks),
+        };
         let files: Vec<_> = extents
             .iter()
             .map(|extent| (pack_name(environment, extent.pack), packs.path(extent.pack)))

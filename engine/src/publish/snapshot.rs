@@ -15,11 +15,11 @@ use crate::checksum::crc32c;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::faults;
-use crate::lake::{Lake, Part};
+use crate::lake::{Lake, Part, Traffic};
 use crate::link::{self, Activity, LinkEntry, Pending};
 
 /// The file that always names the newest snapshot.
-pub(crate) const MODEL_FILE: &str = "model.json";
+pub const MODEL_FILE: &str = "model.json";
 const JSON: &str = "application/json";
 
 /// What a snapshot did.
@@ -44,6 +44,9 @@ pub struct SnapshotReport {
     pub bytes_written: u64,
     /// Files of the lake that somebody else had removed or changed, and that it put right.
     pub repaired: Vec<String>,
+    /// What went over the wire; `None` for a lake on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traffic: Option<Traffic>,
 }
 
 impl Environment {
@@ -53,6 +56,13 @@ impl Environment {
     /// `NotFound` if there is no such link; what the lake or the disk answered otherwise. A snapshot
     /// that failed is invisible, and the next one clears it away.
     pub fn snapshot(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
+        let before = lake.traffic().unwrap_or_default();
+        let mut report = self.publish_new(link, lake)?;
+        report.traffic = lake.traffic().map(|traffic| traffic.since(before));
+        Ok(report)
+    }
+
+    fn publish_new(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
         let _publishing = self.inner.lock_publication();
         link::find(&self.state(), link)?;
         let attempts = &self.inner.attempts;
@@ -137,7 +147,7 @@ impl Environment {
         for file in &plan.metadata {
             lake.write(&file.path, &[Part::Bytes(&file.bytes)], file.content_type)?;
         }
-        lake.write(MODEL_FILE, &[Part::Bytes(&model)], JSON)?;
+        lake.publish(MODEL_FILE, &model, JSON)?;
         self.complete(link, &pending, lake)?;
         Ok(report(&pending.link, Some(plan)))
     }
@@ -187,11 +197,18 @@ impl Environment {
             return self.complete(name, pending, lake);
         }
         tracing::info!(link = name, "clearing away a snapshot that was cut off");
-        for file in &pending.files {
-            lake.delete(file)?;
+        let mut kept = Vec::new();
+        match lake.takes_over() {
+            true => kept.clone_from(&pending.files),
+            false => {
+                for file in &pending.files {
+                    lake.delete(file)?;
+                }
+            }
         }
         let used_up = pending.link.last_snapshot_s;
         self.update_link(name, |entry| {
+            entry.cut_off.extend(kept);
             if let Some(pending) = entry.pending.take() {
                 entry.forget_replaced(&pending);
             }
@@ -246,6 +263,7 @@ impl SnapshotReport {
             bytes,
             bytes_written: bytes,
             repaired: Vec::new(),
+            traffic: None,
         }
     }
 }
@@ -272,5 +290,6 @@ fn report(link: &LinkEntry, plan: Option<Plan>) -> SnapshotReport {
         bytes_written: written.iter().map(|p| p.bytes).sum(),
         files_written,
         repaired,
+        traffic: None,
     }
 }

@@ -112,6 +112,9 @@ impl Environment {
             entry.refuse_unlinking(link)?;
             // What a snapshot that was cut off left is not to stay in a lake that nobody tends any more.
             self.settle(link, lake)?;
+            for file in &link::find(&self.state(), link)?.cut_off {
+                lake.delete(file)?;
+            }
         } else {
             // From here on the lake may be there by half, and must not be published to.
             self.update_link(link, |entry| entry.activity = Activity::Unlinking)?;

@@ -20,7 +20,7 @@ use super::input;
 use super::model::TableModel;
 use super::stage::{self, Stage};
 use super::story::Story;
-use crate::cli::link::default_endpoint;
+use crate::cli::link::azure_endpoint;
 use crate::cli::output::{bytes_text, count_text, counted, time_text};
 use crate::cli::progress::{CountedInput, Step};
 
@@ -150,7 +150,7 @@ impl Scene<'_> {
         NewLink::new(
             LINK,
             &lake.to_string(),
-            &default_endpoint(&lake),
+            &azure_endpoint(DEFAULT_ACCOUNT_NAME),
             tables.collect(),
         )
     }

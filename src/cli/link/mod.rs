@@ -7,7 +7,7 @@ mod table_choice;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use lakestage::LakeAddress;
+use lakestage::{DataFolder, LakeAddress};
 use lakestage_engine::LinkStatus;
 
 use super::run::Session;
@@ -67,12 +67,21 @@ pub(crate) fn run(args: &LinkArgs, session: &Session<'_>) -> Result<()> {
     }
 }
 
-/// The address the real account of that name would have, as the service writes it.
-pub(crate) fn default_endpoint(lake: &LakeAddress) -> String {
+/// What locations in `model.json` start with, unless the link says otherwise.
+fn default_endpoint(data: &DataFolder, lake: &LakeAddress) -> Result<String> {
     let account = match lake {
-        LakeAddress::Emulator { account } => account,
-        LakeAddress::Folder(_) => lakestage_emulator::DEFAULT_ACCOUNT_NAME,
+        LakeAddress::Emulator { account } => account.clone(),
+        LakeAddress::Folder(_) => lakestage_emulator::DEFAULT_ACCOUNT_NAME.to_owned(),
+        LakeAddress::Account(name) => {
+            let options = data.accounts().options(name)?;
+            options.endpoint.account().to_owned()
+        }
     };
+    Ok(azure_endpoint(&account))
+}
+
+/// The address the real account of that name has, as the service writes it.
+pub(crate) fn azure_endpoint(account: &str) -> String {
     format!("https://{account}.dfs.core.windows.net:443")
 }
 

@@ -34,7 +34,7 @@ pub(super) struct NewArgs {
     #[arg(long, conflicts_with = "tables")]
     all: bool,
 
-    /// The lake: emulator, emulator:<account> or folder:<path>
+    /// The lake: emulator, emulator:<account>, folder:<path>, or account:<name> for an account of `lakestage account`
     #[arg(long, default_value = "emulator")]
     to: LakeAddress,
 
@@ -131,8 +131,10 @@ pub(super) fn run(args: &NewArgs, session: &Session<'_>) -> Result<()> {
     };
     let filesystem = environment.filesystem_name();
     let lake = session.data.lake(&to, &filesystem)?;
-    let endpoint = args.endpoint.clone();
-    let endpoint = endpoint.unwrap_or_else(|| default_endpoint(&to));
+    let endpoint = match &args.endpoint {
+        Some(endpoint) => endpoint.clone(),
+        None => default_endpoint(session.data, &to)?,
+    };
     let link = NewLink {
         model: (&args.model).into(),
         snapshots_kept: args.keep_snapshots.0,

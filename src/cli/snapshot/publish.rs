@@ -63,7 +63,7 @@ fn snapshot_text(snapshot: &LinkSnapshot<'_>) -> String {
             snapshot.link, report.version
         );
     }
-    format!(
+    let mut text = format!(
         "{}: snapshot {} ({}) at version {}: {} written ({}), {} kept; {} in all",
         snapshot.link,
         report.snapshot_unix_s,
@@ -73,5 +73,17 @@ fn snapshot_text(snapshot: &LinkSnapshot<'_>) -> String {
         bytes_text(report.bytes_written),
         report.files_kept.len(),
         counted(report.rows, "row")
-    )
+    );
+    if let Some(traffic) = &report.traffic {
+        text += &format!(
+            "\n  {} sent; {} taken over by the account from what it had",
+            bytes_text(traffic.sent_bytes),
+            bytes_text(traffic.taken_over_bytes)
+        );
+        if traffic.found_bytes > 0 {
+            let found = bytes_text(traffic.found_bytes);
+            text += &format!("; {found} had been sent before something interrupted");
+        }
+    }
+    text
 }

@@ -1,0 +1,209 @@
+//! How a file gets to an account: what is sent, and what the account takes over from files that it has.
+
+use super::known::{Content, Known, KnownPart};
+
+/// Bytes of a block that is sent, unless one part alone has more.
+pub(super) const SENT_BLOCK_BYTES: u64 = 8 << 20;
+/// Bytes of a block that the account copies. It allows 100 MiB of every version of the protocol.
+pub(super) const COPIED_BLOCK_BYTES: u64 = 64 << 20;
+/// Blocks that a file may have.
+pub(super) const MAX_BLOCKS: usize = 50_000;
+
+/// One block of the file that is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Chunk {
+    pub way: Way,
+    /// The parts it consists of: from the first, up to the second.
+    pub parts: (usize, usize),
+    pub length: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Way {
+    Send,
+    /// The account copies a range of a file that has this ETag.
+    Copy {
+        path: String,
+        etag: String,
+        at: u64,
+    },
+}
+
+/// Plans a file of these parts, in order.
+pub(super) fn plan(known: &Known, parts: &[Content]) -> Vec<Chunk> {
+    let chunks = chunks(known, parts);
+    if chunks.len() <= MAX_BLOCKS {
+        return chunks;
+    }
+    // Too many small changes for the account's limit: it gets the file whole, in blocks that are large enough.
+    sent_whole(parts)
+}
+
+fn chunks(known: &Known, parts: &[Content]) -> Vec<Chunk> {
+    let mut chunks: Vec<Chunk> = Vec::new();
+    for (n, part) in parts.iter().enumerate() {
+        let last = chunks.last_mut();
+        let after = last.as_ref().and_then(|chunk| chunk.end());
+        match known.find(part, after) {
+            None => match last {
+                Some(chunk) if chunk.takes(&Way::Send, part.length, SENT_BLOCK_BYTES) => {
+                    chunk.add(part)
+                }
+                _ => chunks.push(Chunk::new(Way::Send, n, part)),
+            },
+            Some(found) => {
+                let follows = after == Some((found.file.path.as_str(), found.at));
+                match last {
+                    Some(chunk) if follows && chunk.length + part.length <= COPIED_BLOCK_BYTES => {
+                        chunk.add(part);
+                    }
+                    _ => {
+                        let way = Way::Copy {
+                            path: found.file.path.clone(),
+                            etag: found.file.etag.clone(),
+                            at: found.at,
+                        };
+                        chunks.push(Chunk::new(way, n, part));
+                    }
+                }
+            }
+        }
+    }
+    chunks
+}
+
+/// Plans a file of which the account copies nothing.
+pub(super) fn sent_whole(parts: &[Content]) -> Vec<Chunk> {
+    let total: u64 = parts.iter().map(|part| part.length).sum();
+    let block_bytes = SENT_BLOCK_BYTES.max(total.div_ceil(MAX_BLOCKS as u64 / 2));
+    let mut chunks: Vec<Chunk> = Vec::new();
+    for (n, part) in parts.iter().enumerate() {
+        match chunks.last_mut() {
+            Some(chunk) if chunk.takes(&Way::Send, part.length, block_bytes) => chunk.add(part),
+            _ => chunks.push(Chunk::new(Way::Send, n, part)),
+        }
+    }
+    chunks
+}
+
+/// Ranges of a known file, for a copy of the whole of it.
+pub(super) fn copies(path: &str, etag: &str, parts: &[KnownPart]) -> Vec<Chunk> {
+    let mut chunks: Vec<Chunk> = Vec::new();
+    let mut at = 0;
+    for (n, part) in parts.iter().enumerate() {
+        let length = part.content.length;
+        match chunks.last_mut() {
+            Some(chunk) if chunk.length + length <= COPIED_BLOCK_BYTES => chunk.add(&part.content),
+            _ => {
+                let way = Way::Copy {
+                    path: path.to_owned(),
+                    etag: etag.to_owned(),
+                    at,
+                };
+                chunks.push(Chunk::new(way, n, &part.content));
+            }
+        }
+        at += length;
+    }
+    chunks
+}
+
+impl Chunk {
+    fn new(way: Way, part: usize, content: &Content) -> Self {
+        Chunk {
+            way,
+            parts: (part, part + 1),
+            length: content.length,
+        }
+    }
+
+    fn takes(&self, way: &Way, length: u64, block_bytes: u64) -> bool {
+        self.way == *way && self.length + length <= block_bytes
+    }
+
+    fn add(&mut self, content: &Content) {
+        self.parts.1 += 1;
+        self.length += content.length;
+    }
+
+    /// Where the range that it copies ends.
+    fn end(&self) -> Option<(&str, u64)> {
+        match &self.way {
+            Way::Send => None,
+            Way::Copy { path, at, .. } => Some((path, at + self.length)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::account::known::KnownFile;
+
+    fn content(number: u64) -> Content {
+        let mut sha256 = [0; 32];
+        sha256[..8].copy_from_slice(&number.to_le_bytes());
+        Content {
+            sha256,
+            crc64: number,
+            length: 256 << 10,
+        }
+    }
+
+    /// What is known is `0..blocks` in one file.
+    fn known(name: &str, blocks: u64) -> (Known, std::path::PathBuf) {
+        let folder = std::env::temp_dir().join(format!("lakestage-{name}-{}", std::process::id()));
+        let mut known = Known::open(&folder).unwrap();
+        let parts = (0..blocks).map(|n| KnownPart {
+            content: content(n),
+            origin: None,
+        });
+        let file = KnownFile {
+            path: "t1.csv".into(),
+            etag: "e".into(),
+            parts: parts.collect(),
+            is_leftover: false,
+        };
+        known.note(file).unwrap();
+        (known, folder)
+    }
+
+    #[test]
+    fn only_what_changed_is_sent_and_neighbours_are_copied_at_once() {
+        let (known, folder) = known("plan", 1000);
+        let mut parts: Vec<Content> = (0..1000).map(content).collect();
+        parts[500] = content(5000);
+        let chunks = plan(&known, &parts);
+        let sent: Vec<_> = chunks.iter().filter(|c| c.way == Way::Send).collect();
+        assert_eq!(sent.len(), 1);
+        assert_eq!((sent[0].parts, sent[0].length), ((500, 501), 256 << 10));
+        // 500 and 499 blocks of a quarter of a MiB, in copies of at most 64 MiB.
+        assert_eq!(chunks.len(), 1 + 2 + 2);
+        let total: u64 = chunks.iter().map(|c| c.length).sum();
+        assert_eq!(total, 1000 * (256 << 10));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn a_new_file_goes_in_large_blocks() {
+        let (known, folder) = known("whole", 0);
+        let parts: Vec<Content> = (0..100).map(content).collect();
+        let chunks = plan(&known, &parts);
+        assert_eq!(chunks.len(), 4);
+        assert!(chunks.iter().all(|c| c.length <= SENT_BLOCK_BYTES));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    fn no_file_gets_more_blocks_than_an_account_takes() {
+        let (known, folder) = known("limit", 120_000);
+        let parts: Vec<Content> = (0..120_000)
+            .map(|n| content(if n % 2 == 0 { n } else { n + 1_000_000 }))
+            .collect();
+        let chunks = plan(&known, &parts);
+        assert!(chunks.len() <= MAX_BLOCKS, "{}", chunks.len());
+        assert!(chunks.iter().all(|c| c.way == Way::Send));
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+}
