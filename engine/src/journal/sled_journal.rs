@@ -543,5 +543,4 @@ impl Drop for SledJournal {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests;
