@@ -83,6 +83,13 @@ fn write(data: &Path) {
             row("update", 5, "in the journal"),
         ],
     );
+    // So much at once goes past sled.
+    let rows: Vec<_> = (100..400)
+        .map(|n| row("create", n, "in the journal, past sled"))
+        .collect();
+    ingest(data, &rows);
+    let bulk = data.join("environments/crash/journal/bulk-00");
+    assert!(bulk.exists(), "{} is not there", bulk.display());
     let file = data.with_extension("file");
     fs::write(&file, "of a client".repeat(100)).unwrap();
     run(data, &["fs", "mkdir", "files"]);
