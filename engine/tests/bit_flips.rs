@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lakestage_engine::{Depth, Environment, Error, ErrorKind, Result};
-use planted::{Planted, ROWS, SEALED_ROWS, TAIL_ROWS, id};
+use planted::{Planted, ROWS, SEALED_ROWS, TAIL_ROWS, id, put};
 
 /// Every so manieth row of those in blocks and segments is read; those in the journal all are.
 const STEP: usize = 37;
@@ -107,6 +107,7 @@ fn kinds(planted: &Planted) -> BTreeMap<&'static str, Vec<PathBuf>> {
             shown if shown.contains("journal/snap.") => "sled's snapshot",
             shown if shown.ends_with("journal/conf") => "sled's settings",
             shown if shown.ends_with("journal/acknowledged") => "the mark",
+            shown if shown.contains("journal/bulk-") => "a file of large batches",
             _ => continue,
         };
         if fs::metadata(&path).unwrap().len() > 0 {
@@ -164,6 +165,8 @@ fn flip_many(flips: usize) {
     let mut random = given.map_or(now.as_nanos() as u64 | 1, |seed| seed.parse().unwrap());
     println!("LAKESTAGE_SEED={random}");
     let whole = Planted::new();
+    // So much at once goes past sled.
+    put(&whole.open(), 5_000..5_100, "past sled");
     let good = Answers::of(&whole.open());
     assert!(!good.0.values().any(|answer| is_refused(answer)));
     let kinds = kinds(&whole);

@@ -146,6 +146,8 @@ fn assemble(
             catalog
         }
         (None, None) => {
+            // Damage at its beginning makes sled's file look as if nothing had ever been written.
+            check_end(&journal.end(), 0)?;
             return Err(Error::not_found(
                 "environment in the folder",
                 &folder.display().to_string(),
