@@ -4,7 +4,7 @@ use http::Method;
 
 use crate::protocol::request::{Face, Request};
 
-/// Every name that [`name`] gives.
+/// Every name that an operation has here.
 pub const OPERATIONS: &[&str] = &[
     "abortCopyBlob",
     "append",

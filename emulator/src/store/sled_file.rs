@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -26,8 +26,9 @@ pub(crate) struct SledFile {
     pub(crate) db: sled::Db,
     log: File,
     log_path: PathBuf,
-    /// Bytes applied since the last flush.
-    unflushed_bytes: AtomicUsize,
+    /// Bytes applied since the last flush. Held by whoever writes: what one write leaves behind in sled's threads (see
+    /// [`SledFile::flush`]), several at once leave several times.
+    unflushed_bytes: Mutex<usize>,
 }
 
 impl SledFile {
@@ -52,7 +53,7 @@ impl SledFile {
             db,
             log,
             log_path,
-            unflushed_bytes: AtomicUsize::new(0),
+            unflushed_bytes: Mutex::new(0),
         };
         if fresh {
             opened.flush()?;
@@ -69,14 +70,21 @@ impl SledFile {
     /// Applies a batch of so many bytes. Where nobody asks for flushes, one comes now and then, for the sake of what
     /// [`SledFile::flush`] waits for.
     pub(crate) fn apply(&self, batch: sled::Batch, bytes: usize) -> Result<()> {
+        let mut unflushed_bytes = self.lock();
         self.db
             .apply_batch(batch)
             .map_err(|e| namespace_error("write", &e))?;
-        let unflushed = self.unflushed_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        match unflushed > UNFLUSHED_BYTES_MAX {
-            true => self.flush(),
+        *unflushed_bytes += bytes;
+        match *unflushed_bytes > UNFLUSHED_BYTES_MAX {
+            true => self.flush_held(&mut unflushed_bytes),
             false => Ok(()),
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, usize> {
+        self.unflushed_bytes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Hands everything applied to the operating system, and waits until sled's threads have taken up all that was
@@ -86,7 +94,11 @@ impl SledFile {
     /// Where many such wait for a lock whose holder waits for one more task of these threads, sled stands still for
     /// ever. A task that has come to its turn shows that a thread is free, so no more than one is left behind.
     pub(crate) fn flush(&self) -> Result<()> {
-        self.unflushed_bytes.store(0, Ordering::Relaxed);
+        self.flush_held(&mut self.lock())
+    }
+
+    fn flush_held(&self, unflushed_bytes: &mut usize) -> Result<()> {
+        *unflushed_bytes = 0;
         self.db
             .flush()
             .and_then(|_| pollster::block_on(self.db.flush_async()))
