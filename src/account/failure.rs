@@ -120,8 +120,8 @@ fn without_query(text: &str) -> String {
         let end = rest[start..]
             .find(|c: char| c.is_whitespace() || [')', '"', ',', '\'', '>'].contains(&c))
             .map_or(rest.len(), |end| start + end);
-        let url = &rest[..end];
-        kept.push_str(url.split_once('?').map_or(url, |(before, _)| before));
+        let query = rest[start..end].find('?').map_or(end, |at| start + at);
+        kept.push_str(&rest[..query]);
         rest = &rest[end..];
     }
     kept.push_str(rest);

@@ -1,11 +1,14 @@
-//! Publishing into the emulator's lake: what a second snapshot costs after a small change, in bytes and beside copying
-//! the files.
+//! Publishing into the emulator's lake and to an account: what a second snapshot costs after a small change, in bytes and
+//! beside copying the files.
 #![allow(clippy::unwrap_used, missing_docs)]
+
+mod account;
 
 use std::fs::{self, File};
 use std::path::Path;
 use std::time::Instant;
 
+use account::Account;
 use clap::Parser;
 use lakestage::EmulatorLake;
 use lakestage::emulator::{DEFAULT_ACCOUNT_NAME, Store, StoreOptions};
@@ -113,6 +116,7 @@ fn main() {
         report.bytes / 1_000_000,
         grown as f64 / 1e6
     );
+    let mut account = Account::first(&environment, folder.path());
     let copy = folder.path().join("copy.csv");
     let content = lake.read("task/2024.csv").unwrap().unwrap();
     let (mut seconds, mut copies, mut bytes) = (Vec::new(), Vec::new(), Vec::new());
@@ -127,6 +131,7 @@ fn main() {
         environment.snapshot("lake", &lake).unwrap();
         seconds.push(start.elapsed());
         bytes.push(bytes_on_disk(folder.path()).saturating_sub(before));
+        account.second();
         let start = Instant::now();
         fs::write(&copy, &content).unwrap();
         File::open(&copy).unwrap().sync_all().unwrap();
@@ -158,4 +163,5 @@ fn main() {
             Goal::AtMost(0.5)
         )
     );
+    account.end();
 }
