@@ -5,12 +5,14 @@
 //! harm either, because a copy names the ETag of its source.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use super::file;
 
 const SUFFIX: &str = "file";
 
@@ -19,7 +21,7 @@ const SUFFIX: &str = "file";
 pub(super) struct Content {
     #[serde(with = "hex")]
     pub sha256: [u8; 32],
-    /// As Azure computes it, so that its answers can be compared.
+    /// As Azure computes it, so that it checks what it copies.
     pub crc64: u64,
     /// Bytes.
     pub length: u64,
@@ -142,10 +144,7 @@ impl Known {
     /// Forgets a file, before it is removed or when it is not what it was.
     pub(super) fn forget(&mut self, path: &str) -> io::Result<()> {
         self.forget_places(path);
-        match fs::remove_file(self.record(path)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+        file::remove(&self.record(path))
     }
 
     /// The files that hold what an interrupted publication had sent.
@@ -202,19 +201,10 @@ fn read(path: &Path) -> io::Result<Option<KnownFile>> {
     Ok(serde_json::from_str(json).ok())
 }
 
-fn write(path: &Path, file: &KnownFile) -> io::Result<()> {
-    let json = serde_json::to_string(file)?;
+fn write(path: &Path, known: &KnownFile) -> io::Result<()> {
+    let json = serde_json::to_string(known)?;
     let sum = digest_name(&json);
-    let temporary = path.with_extension("new");
-    let mut out = File::create(&temporary)?;
-    out.write_all(json.as_bytes())?;
-    writeln!(out, "\n{sum}")?;
-    out.sync_all()?;
-    fs::rename(&temporary, path)?;
-    match path.parent() {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
+    file::replace(path, format!("{json}\n{sum}\n").as_bytes())
 }
 
 mod hex {
@@ -253,7 +243,7 @@ mod tests {
         }
     }
 
-    fn file(path: &str, bytes: &[u8]) -> KnownFile {
+    fn known_file(path: &str, bytes: &[u8]) -> KnownFile {
         let part = |byte: &u8| KnownPart {
             content: content(*byte),
             origin: Some(Origin {
@@ -270,49 +260,40 @@ mod tests {
         }
     }
 
-    fn folder(name: &str) -> PathBuf {
-        let folder = std::env::temp_dir().join(format!("lakestage-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        folder
-    }
-
     #[test]
     fn what_was_noted_is_found_after_a_restart() {
-        let folder = folder("known");
-        let mut known = Known::open(&folder).unwrap();
-        known.note(file("a.csv", &[1, 2, 3])).unwrap();
-        known.note(file("b.csv", &[3, 1])).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut known = Known::open(folder.path()).unwrap();
+        known.note(known_file("a.csv", &[1, 2, 3])).unwrap();
+        known.note(known_file("b.csv", &[3, 1])).unwrap();
         known.forget("b.csv").unwrap();
-        let known = Known::open(&folder).unwrap();
+        let known = Known::open(folder.path()).unwrap();
         let found = known.find(&content(3), None).unwrap();
         assert_eq!((found.file.path.as_str(), found.at), ("a.csv", 20));
         assert!(known.file("b.csv").is_none());
         let origin = known.file("a.csv").unwrap().parts[1].origin.clone();
         assert_eq!(known.content(&origin.unwrap()), Some(content(2)));
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_run_goes_on_in_the_same_file_where_it_can() {
-        let folder = folder("runs");
-        let mut known = Known::open(&folder).unwrap();
-        known.note(file("a.csv", &[1, 2])).unwrap();
-        known.note(file("b.csv", &[2, 9, 1, 2])).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut known = Known::open(folder.path()).unwrap();
+        known.note(known_file("a.csv", &[1, 2])).unwrap();
+        known.note(known_file("b.csv", &[2, 9, 1, 2])).unwrap();
         let found = known.find(&content(2), Some(("b.csv", 30))).unwrap();
         assert_eq!((found.file.path.as_str(), found.at), ("b.csv", 30));
-        fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_damaged_record_is_forgotten() {
-        let folder = folder("damaged");
-        let mut known = Known::open(&folder).unwrap();
-        known.note(file("a.csv", &[1])).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut known = Known::open(folder.path()).unwrap();
+        known.note(known_file("a.csv", &[1])).unwrap();
         let record = known.record("a.csv");
         let mut bytes = fs::read(&record).unwrap();
         bytes[12] ^= 1;
         fs::write(&record, bytes).unwrap();
-        assert!(Known::open(&folder).unwrap().file("a.csv").is_none());
-        fs::remove_dir_all(folder).unwrap();
+        assert!(Known::open(folder.path()).unwrap().file("a.csv").is_none());
     }
 }

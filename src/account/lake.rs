@@ -26,6 +26,8 @@ use super::upload::{Meter, Uploads};
 const FOLDER_MARK: &str = "hdi_isfolder";
 /// Who writes `model.json`, in its metadata.
 const WRITER_MARK: &str = "lakestage_writer";
+/// A digest of `model.json`, in its metadata.
+const CONTENT_MARK: &str = "lakestage_content";
 const CSV: &str = "text/csv";
 const MAX_LISTED: i32 = 5_000;
 
@@ -95,10 +97,7 @@ impl AccountLake {
 
     async fn create_container(&self) -> failure::Result<bool> {
         match self.client().container().create(None).await {
-            Ok(_) => {
-                self.check_account().await?;
-                Ok(true)
-            }
+            Ok(_) => Ok(true),
             Err(error) if error.http_status() == Some(StatusCode::Conflict) => {
                 let failure = Failure::from(error);
                 if failure.is_code("ContainerAlreadyExists") {
@@ -176,7 +175,7 @@ impl AccountLake {
             blob_content_type: Some(content_type.to_owned()),
             metadata: Some(HashMap::from([
                 (WRITER_MARK.to_owned(), self.writer.clone()),
-                ("lakestage_content".to_owned(), digest.clone()),
+                (CONTENT_MARK.to_owned(), digest.clone()),
             ])),
             ..BlockBlobClientUploadOptions::default()
         };
@@ -211,12 +210,7 @@ impl AccountLake {
             found => found.map_err(|error| Failure::from(error).at(path))?,
         };
         let metadata = found.metadata()?;
-        let value = |name: &str| {
-            let found = metadata
-                .iter()
-                .find(|(key, _)| key.eq_ignore_ascii_case(name));
-            found.map(|(_, value)| value.clone())
-        };
+        let value = |name: &str| mark(&metadata, name).map(str::to_owned);
         if value(WRITER_MARK).is_some_and(|writer| writer != self.writer) {
             return Err(another_writer(path));
         }
@@ -225,7 +219,7 @@ impl AccountLake {
                 .etag()?
                 .map(|etag| etag.to_string())
                 .unwrap_or_default(),
-            content: value("lakestage_content"),
+            content: value(CONTENT_MARK),
         }))
     }
 
@@ -289,10 +283,7 @@ impl AccountLake {
             let properties = blob.properties.unwrap_or_default();
             let metadata = blob.metadata.unwrap_or_default();
             let marks = metadata.values.unwrap_or_default();
-            let is_folder = |(name, value): (&String, &String)| {
-                name.eq_ignore_ascii_case(FOLDER_MARK) && value.eq_ignore_ascii_case("true")
-            };
-            let is_directory = marks.iter().any(is_folder);
+            let is_directory = is_folder(&marks);
             let etag = properties.etag.map(|etag| etag.to_string());
             for (at, _) in path.match_indices('/') {
                 let parent = &path[..at];
@@ -323,12 +314,9 @@ impl AccountLake {
             Err(error) if is_gone(&error) => return Ok(None),
             found => found.map_err(|error| Failure::from(error).at(path))?,
         };
-        let is_folder = |(name, value): (&String, &String)| {
-            name.eq_ignore_ascii_case(FOLDER_MARK) && value.eq_ignore_ascii_case("true")
-        };
         Ok(Some(LakeEntry {
             path: path.to_owned(),
-            is_directory: found.metadata()?.iter().any(is_folder),
+            is_directory: is_folder(&found.metadata()?),
             length: found.content_length()?.unwrap_or_default(),
             etag: found
                 .etag()?
@@ -347,6 +335,18 @@ fn another_writer(path: &str) -> Failure {
     Failure::Answer(format!(
         "another lakestage writes {path}. Two must not publish into one filesystem: unlink one of them"
     ))
+}
+
+/// A value of metadata, whose names the account may give back in another case.
+fn mark<'m>(metadata: &'m HashMap<String, String>, name: &str) -> Option<&'m str> {
+    let mut found = metadata
+        .iter()
+        .filter(|(key, _)| key.eq_ignore_ascii_case(name));
+    found.next().map(|(_, value)| value.as_str())
+}
+
+fn is_folder(metadata: &HashMap<String, String>) -> bool {
+    mark(metadata, FOLDER_MARK).is_some_and(|mark| mark.eq_ignore_ascii_case("true"))
 }
 
 fn is_gone(error: &azure_core::Error) -> bool {
@@ -372,9 +372,10 @@ impl Lake for AccountLake {
     fn create(&self) -> Result<bool> {
         self.run(async {
             let is_new = self.create_container().await?;
-            if !is_new {
-                // Whoever is second learns it before anything is overwritten.
-                self.pointer(lakestage_engine::MODEL_FILE).await?;
+            // Whoever is second learns it before anything is overwritten.
+            let pointer = self.pointer(lakestage_engine::MODEL_FILE).await?;
+            if pointer.is_none() {
+                self.check_account().await?;
             }
             Ok(is_new)
         })

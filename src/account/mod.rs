@@ -8,6 +8,7 @@ mod client;
 mod credential;
 mod endpoint;
 mod failure;
+mod file;
 mod known;
 mod lake;
 mod local;

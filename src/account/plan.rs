@@ -152,9 +152,9 @@ mod tests {
     }
 
     /// What is known is `0..blocks` in one file.
-    fn known(name: &str, blocks: u64) -> (Known, std::path::PathBuf) {
-        let folder = std::env::temp_dir().join(format!("lakestage-{name}-{}", std::process::id()));
-        let mut known = Known::open(&folder).unwrap();
+    fn known(blocks: u64) -> Known {
+        let folder = tempfile::tempdir().unwrap();
+        let mut known = Known::open(folder.path()).unwrap();
         let parts = (0..blocks).map(|n| KnownPart {
             content: content(n),
             origin: None,
@@ -166,12 +166,12 @@ mod tests {
             is_leftover: false,
         };
         known.note(file).unwrap();
-        (known, folder)
+        known
     }
 
     #[test]
     fn only_what_changed_is_sent_and_neighbours_are_copied_at_once() {
-        let (known, folder) = known("plan", 1000);
+        let known = known(1000);
         let mut parts: Vec<Content> = (0..1000).map(content).collect();
         parts[500] = content(5000);
         let chunks = plan(&known, &parts);
@@ -182,28 +182,25 @@ mod tests {
         assert_eq!(chunks.len(), 1 + 2 + 2);
         let total: u64 = chunks.iter().map(|c| c.length).sum();
         assert_eq!(total, 1000 * (256 << 10));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn a_new_file_goes_in_large_blocks() {
-        let (known, folder) = known("whole", 0);
+        let known = known(0);
         let parts: Vec<Content> = (0..100).map(content).collect();
         let chunks = plan(&known, &parts);
         assert_eq!(chunks.len(), 4);
         assert!(chunks.iter().all(|c| c.length <= SENT_BLOCK_BYTES));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 
     #[test]
     fn no_file_gets_more_blocks_than_an_account_takes() {
-        let (known, folder) = known("limit", 120_000);
+        let known = known(120_000);
         let parts: Vec<Content> = (0..120_000)
             .map(|n| content(if n % 2 == 0 { n } else { n + 1_000_000 }))
             .collect();
         let chunks = plan(&known, &parts);
         assert!(chunks.len() <= MAX_BLOCKS, "{}", chunks.len());
         assert!(chunks.iter().all(|c| c.way == Way::Send));
-        std::fs::remove_dir_all(folder).unwrap();
     }
 }

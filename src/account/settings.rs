@@ -7,15 +7,15 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AccountOptions, CredentialSettings, Endpoint};
+use super::{AccountOptions, CredentialSettings, Endpoint, file};
 
 const ACCOUNTS_FILE: &str = "accounts.json";
 const WRITER_FILE: &str = "writer";
@@ -146,7 +146,8 @@ impl Accounts {
             }
             _ => {
                 let writer = Uuid::new_v4().to_string();
-                replace(&path, writer.as_bytes())?;
+                file::replace(&path, writer.as_bytes())
+                    .with_context(|| path.display().to_string())?;
                 Ok(writer)
             }
         }
@@ -154,7 +155,8 @@ impl Accounts {
 
     fn write(&self, all: &BTreeMap<String, AccountSettings>) -> Result<()> {
         let json = serde_json::to_vec_pretty(all)?;
-        replace(&self.folder.join(ACCOUNTS_FILE), &json)
+        let path = self.folder.join(ACCOUNTS_FILE);
+        file::replace(&path, &json).with_context(|| path.display().to_string())
     }
 }
 
@@ -189,18 +191,4 @@ impl AccountSettings {
             retries: self.retries,
         })
     }
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let write = || -> io::Result<()> {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(folder)?;
-        let temporary = path.with_extension("new");
-        let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)?;
-        File::open(folder)?.sync_all()
-    };
-    write().with_context(|| path.display().to_string())
 }

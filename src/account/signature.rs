@@ -138,10 +138,11 @@ mod tests {
 
     #[test]
     fn a_signature_joins_what_a_request_asks_and_is_not_doubled() {
-        let folder = std::env::temp_dir().join(format!("lakestage-sas-{}", std::process::id()));
-        std::fs::write(&folder, "?sv=2023-11-03&sig=a%2Bb\n").unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sas");
+        std::fs::write(&file, "?sv=2023-11-03&sig=a%2Bb\n").unwrap();
         let settings = CredentialSettings::Sas {
-            sas: SecretPlace::File(folder.clone()),
+            sas: SecretPlace::File(file),
         };
         let signature = Signature::of("contoso", &settings).unwrap().unwrap();
         let mut url: Url = "https://contoso.blob.core.windows.net/c/f?comp=block&blockid=x%3D"
@@ -150,7 +151,6 @@ mod tests {
         for _ in 0..2 {
             signature.sign(&mut url).unwrap();
         }
-        std::fs::remove_file(folder).unwrap();
         assert_eq!(
             url.query(),
             Some("sv=2023-11-03&sig=a%2Bb&comp=block&blockid=x%3D")

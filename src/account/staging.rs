@@ -1,7 +1,7 @@
 //! What was sent of a file that is not whole yet.
 //!
-//! A line is on the disk before the next block goes out in its place, so what was sent once is not sent again, whatever
-//! interrupts the work.
+//! A line is on the disk as soon as the account has acknowledged a block, so what was sent once is not sent again,
+//! whatever interrupts the work.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::file;
 use super::known::{KnownPart, digest_name};
 
 const SUFFIX: &str = "staging";
@@ -93,10 +94,7 @@ pub(super) fn unfinished(folder: &Path) -> io::Result<Vec<(String, Sent)>> {
 
 /// Removes the record of a file of which nothing is left to use.
 pub(super) fn forget(folder: &Path, path: &str) -> io::Result<()> {
-    match fs::remove_file(folder.join(format!("{}.{SUFFIX}", digest_name(path)))) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    file::remove(&folder.join(format!("{}.{SUFFIX}", digest_name(path))))
 }
 
 fn read(record: &Path) -> io::Result<Option<(String, Sent)>> {

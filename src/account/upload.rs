@@ -10,8 +10,8 @@ use azure_core::Bytes;
 use azure_core::http::{Etag, RequestContent, StatusCode};
 use azure_storage_blob::models::{
     BlockBlobClientCommitBlockListOptions, BlockBlobClientCommitBlockListResultHeaders as _,
-    BlockBlobClientStageBlockFromUrlOptions, BlockBlobClientStageBlockFromUrlResultHeaders as _,
-    BlockBlobClientStageBlockOptions, BlockListType, BlockLookupList, HttpRange,
+    BlockBlobClientStageBlockFromUrlOptions, BlockBlobClientStageBlockOptions, BlockListType,
+    BlockLookupList, HttpRange,
 };
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -24,6 +24,9 @@ use super::known::{Content, Known, KnownFile, KnownPart};
 use super::local::LocalPart;
 use super::plan::{self, Chunk, Way};
 use super::staging::{self, BlockId, Staging};
+
+/// How the account says that a source has not the checksum that it should have.
+const OTHER_CONTENT: &str = "Crc64Mismatch";
 
 /// What went over the wire, and what did not have to.
 #[derive(Debug, Default)]
@@ -116,7 +119,7 @@ impl Uploads {
         }
     }
 
-    /// Makes a file of the content of another.
+    /// Makes a file of the content of another; `false` if the account cannot do it from what is known.
     pub(super) async fn copy(&self, from: &str, to: &str, content_type: &str) -> Result<bool> {
         let Some(source) = self.known().file(from).cloned() else {
             return Ok(false);
@@ -131,7 +134,11 @@ impl Uploads {
                 self.known().forget(&path)?;
                 Ok(false)
             }
-            Err(Setback::CopyRefused(failure) | Setback::Failed(failure)) => Err(failure.at(to)),
+            Err(Setback::CopyRefused(failure)) => {
+                tracing::warn!(path = %to, %failure, "the account does not copy; everything is sent");
+                Ok(false)
+            }
+            Err(Setback::Failed(failure)) => Err(failure.at(to)),
         }
     }
 
@@ -262,23 +269,16 @@ impl Uploads {
         let (url, token) = self.client.source(source).await.map_err(Failure::from)?;
         let options = BlockBlobClientStageBlockFromUrlOptions {
             copy_source_authorization: token,
+            source_content_crc64: Some(crc64.to_le_bytes().to_vec()),
             source_if_match: Some(Etag::from(etag)),
             source_range: Some(HttpRange::new(at, length)),
             ..BlockBlobClientStageBlockFromUrlOptions::default()
         };
-        let answer = self
-            .client
+        self.client
             .block_blob(path)
             .stage_block_from_url(id, 0, url.to_string(), Some(options))
-            .await;
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => return Err(setback(source, error.into())),
-        };
-        let copied = answer.content_crc64().map_err(Failure::from)?;
-        if copied.is_some_and(|sum| sum != crc64.to_le_bytes()) {
-            return Err(Setback::SourceGone(source.to_owned()));
-        }
+            .await
+            .map_err(|error| setback(source, error.into()))?;
         self.meter
             .taken_over_bytes
             .fetch_add(length, Ordering::Relaxed);
@@ -363,6 +363,9 @@ impl Uploads {
 
 /// What it means that the account did not copy.
 fn setback(source: &str, failure: Failure) -> Setback {
+    if failure.is_code(OTHER_CONTENT) {
+        return Setback::SourceGone(source.to_owned());
+    }
     match failure.status() {
         Some(StatusCode::NotFound | StatusCode::PreconditionFailed | StatusCode::NotModified) => {
             Setback::SourceGone(source.to_owned())

@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use lakestage::{AccountLake, AccountOptions, CredentialSettings, SecretPlace};
-use lakestage_emulator::{DEFAULT_ACCOUNT_KEY, Emulator, TENANT_DEFAULT};
-use lakestage_engine::{
-    FolderLake, Lake, LinkTableOptions, MODEL_FILE, NewLink, Result, SnapshotReport, Value, Write,
+use lakestage_emulator::faults::{FaultPlan, Faults};
+use lakestage_emulator::{
+    Account, DEFAULT_ACCOUNT_KEY, Emulator, ServerOptions, StoreOptions, TENANT_DEFAULT,
 };
+use lakestage_engine::{
+    FolderLake, Lake, LinkTableOptions, MODEL_FILE, NewLink, Part, Result, SnapshotReport, Traffic,
+    Value, Write,
+};
+
+use serde_json::json;
 
 use crate::support::{Server, output, run, try_run};
 use crate::uplink::Uplink;
@@ -25,7 +32,21 @@ struct Site {
 
 impl Site {
     fn new() -> Self {
-        let emulator = Emulator::start().unwrap();
+        Self::with_faults(&Arc::default())
+    }
+
+    /// With an account that does what a plan says.
+    fn with_faults(faults: &Arc<Faults>) -> Self {
+        let server = ServerOptions {
+            blob_port: 0,
+            dfs_port: 0,
+            faults: Some(faults.clone()),
+            ..ServerOptions::default()
+        };
+        Self::at(Emulator::start_with(StoreOptions::default(), server).unwrap())
+    }
+
+    fn at(emulator: Emulator) -> Self {
         let uplink = Uplink::to(&emulator.blob_url());
         let site = Site {
             world: World::new(),
@@ -328,6 +349,88 @@ fn a_link_to_an_account_ends_with_its_data() {
     assert!(left.iter().all(|entry| !entry.path.starts_with("member")));
     environment.unlink("site", &lake, true).unwrap();
     assert!(site.direct().create().unwrap());
+}
+
+/// Publishes, lets faults come, publishes a change, and gives what went over the wire for it.
+fn changed_with(plan: &serde_json::Value) -> (Site, Traffic, u64) {
+    let faults = Arc::new(Faults::default());
+    let site = Site::with_faults(&faults).linked();
+    site.tasks(0..2_000, 1_000);
+    site.snapshot().unwrap();
+    faults
+        .set(FaultPlan::from_json(&plan.to_string()).unwrap())
+        .unwrap();
+    site.tasks(1_000..1_001, 1_001);
+    let report = site.snapshot().unwrap();
+    assert_eq!(site.newest(), site.expected());
+    let (_, happened) = faults.plan();
+    assert!(happened.iter().all(|times| *times > 0), "{happened:?}");
+    let written = report.bytes_written;
+    (site, report.traffic.unwrap(), written)
+}
+
+#[test]
+fn an_account_that_does_not_copy_gets_everything() {
+    let refused = json!({ "fault": "error", "status": 409, "code": "CannotVerifyCopySource" });
+    let once = |path: &str| json!({ "match": { "operation": "putBlock", "path": path }, "count": 1, "do": refused });
+    let plan = json!({ "faults": [once("*/task/Snapshot/*.csv"), once("*/task/*.csv")] });
+    let (_site, traffic, written) = changed_with(&plan);
+    assert!(traffic.sent_bytes > 2 * written, "{traffic:?}");
+}
+
+#[test]
+fn a_copy_that_is_not_what_it_should_be_is_sent_instead() {
+    let place = json!({ "operation": "putBlock", "path": "*/task/Snapshot/*.csv" });
+    // Two files have the content; neither is what it should be.
+    let refused = json!({ "fault": "error", "status": 400, "code": "Crc64Mismatch" });
+    let fault = json!({ "match": place, "count": 2, "do": refused });
+    let (_site, traffic, written) = changed_with(&json!({ "faults": [fault] }));
+    assert!(traffic.sent_bytes > written / 2, "{traffic:?}");
+}
+
+#[test]
+fn a_source_that_somebody_changed_is_not_copied_from() {
+    let site = Site::new().linked();
+    site.tasks(0..2_000, 1_000);
+    site.snapshot().unwrap();
+    for path in site.named().iter().filter(|p| p.starts_with("task/")) {
+        let foreign = Part::Bytes(b"somebody else's");
+        site.direct().write(path, &[foreign], "text/csv").unwrap();
+    }
+    site.tasks(1_000..1_001, 1_001);
+    site.snapshot().unwrap();
+    assert_eq!(site.newest(), site.expected());
+}
+
+#[test]
+fn an_answer_that_was_lost_is_told_from_another_writer() {
+    let place = json!({ "operation": "putBlob", "path": "*/model.json" });
+    let fault = json!({ "match": place, "count": 1, "do": { "fault": "resetAfter" } });
+    changed_with(&json!({ "faults": [fault] }));
+}
+
+#[test]
+fn an_account_without_a_hierarchical_namespace_is_refused_each_time() {
+    let store = StoreOptions {
+        accounts: vec![Account {
+            flat: true,
+            ..Account::well_known()
+        }],
+        ..StoreOptions::default()
+    };
+    let server = ServerOptions {
+        blob_port: 0,
+        dfs_port: 0,
+        ..ServerOptions::default()
+    };
+    let site = Site::at(Emulator::start_with(store, server).unwrap());
+    let tables = vec![LinkTableOptions::of("task")];
+    let new = NewLink::new("site", "account:site", ENDPOINT, tables);
+    for _ in 0..2 {
+        let linked = site.world.environment.create_link(&site.lake(), &new);
+        let error = linked.unwrap_err().to_string();
+        assert!(error.contains("no hierarchical namespace"), "{error}");
+    }
 }
 
 /// A data folder whose links go to a server that another data folder serves over TLS.
