@@ -21,7 +21,7 @@ use std::sync::Arc;
 use gather::{Gathered, Ranges, Reading, Want};
 
 use crate::block::{BlockEntry, Manifest, PackWriter, Packs};
-use crate::catalog::{LayoutEntry, PartitionEntry};
+use crate::catalog::{LayoutEntry, PartitionEntry, TableEntry};
 use crate::error::Result;
 
 /// Threads that merge. A disk is busy with two.
@@ -56,6 +56,26 @@ pub(crate) struct Target<'l> {
     /// How the table's base layout is partitioned.
     pub base: Granularity,
     pub layout: &'l mut LayoutEntry,
+}
+
+impl<'l> Target<'l> {
+    /// Every layout of some tables. The first of each is its base.
+    pub(crate) fn all(tables: impl Iterator<Item = &'l mut TableEntry>) -> Vec<Self> {
+        let mut targets = Vec::new();
+        for table in tables {
+            let Some(base) = table.layouts.first().map(|l| l.layout.granularity) else {
+                continue;
+            };
+            let id = table.id;
+            let layouts = table.layouts.iter_mut();
+            targets.extend(layouts.map(|layout| Target {
+                table: id,
+                base,
+                layout,
+            }));
+        }
+        targets
+    }
 }
 
 /// A partition of an in-place layout, and the changes that may fall into it.

@@ -59,16 +59,7 @@ impl Environment {
         catalog.last_committed = committed;
         let mut compaction = self.start(&mut catalog)?;
         let ordered = start.elapsed();
-        let mut targets = Vec::new();
-        for table in catalog.tables.values_mut() {
-            let (id, base) = (table.id, granularity(table.id));
-            let layouts = table.layouts.iter_mut();
-            targets.extend(layouts.map(|layout| Target {
-                table: id,
-                base,
-                layout,
-            }));
-        }
+        let targets = Target::all(catalog.tables.values_mut());
         compaction.merge(&unmerged, targets, version)?;
         let merged = start.elapsed();
         let state = self.finish(compaction, catalog)?;

@@ -148,19 +148,7 @@ impl Salvage<'_> {
         let line_end = catalog.settings.line_end.bytes();
         let next = &mut catalog.next_pack;
         let mut compaction = Compaction::begin(&self.packs, next, line_end, HashSet::new());
-        let mut targets = Vec::new();
-        for table in catalog.tables.values_mut() {
-            let Some(base) = table.layouts.first().map(|l| l.layout.granularity) else {
-                continue;
-            };
-            let id = table.id;
-            let layouts = table.layouts.iter_mut();
-            targets.extend(layouts.map(|layout| Target {
-                table: id,
-                base,
-                layout,
-            }));
-        }
+        let targets = Target::all(catalog.tables.values_mut());
         compaction.merge(&unmerged, targets, version)?;
         compaction.seal()
     }

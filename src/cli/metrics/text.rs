@@ -138,55 +138,58 @@ impl Environments {
     }
 
     fn journal(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut show = |name: &str, help: &str, value: fn(&EnvironmentMetrics) -> f64| {
-            gauge(out, name, help, &self.each(value))
-        };
-        show(
-            "lakestage_commits_waiting",
-            "Commits in the queue before the disk.",
-            |m| m.status.waiting_commits as f64,
-        )?;
-        show(
-            "lakestage_last_version",
-            "The version of the last commit.",
-            |m| m.status.last_version as f64,
-        )?;
-        show(
-            "lakestage_compacted_version",
-            "The version up to which all is in blocks.",
-            |m| m.status.compacted_version as f64,
-        )?;
-        show(
-            "lakestage_journal_bytes",
-            "Bytes of the journal's files.",
-            |m| m.status.journal_bytes as f64,
-        )?;
-        show(
-            "lakestage_unsealed_bytes",
-            "Bytes of commits in no segment.",
-            |m| m.status.tail_bytes as f64,
-        )?;
-        show(
-            "lakestage_unsealed_age_seconds",
-            "Age of the oldest of them.",
-            |m| m.unsealed_age_s,
-        )?;
-        show("lakestage_segments", "Sealed segments.", |m| {
-            m.status.segments as f64
-        })?;
-        show("lakestage_segment_bytes", "Bytes of them.", |m| {
-            m.status.segment_bytes as f64
-        })?;
-        show(
-            "lakestage_quota_used_bytes",
-            "Bytes that count towards the quota.",
-            |m| m.status.quota.used_bytes as f64,
-        )?;
-        show(
-            "lakestage_quota_used_rows",
-            "Rows that count towards the quota.",
-            |m| m.status.quota.used_rows as f64,
-        )?;
+        type Value = fn(&EnvironmentMetrics) -> f64;
+        let gauges: [(&str, &str, Value); 10] = [
+            (
+                "lakestage_commits_waiting",
+                "Commits in the queue before the disk.",
+                |m| m.status.waiting_commits as f64,
+            ),
+            (
+                "lakestage_last_version",
+                "The version of the last commit.",
+                |m| m.status.last_version as f64,
+            ),
+            (
+                "lakestage_compacted_version",
+                "The version up to which all is in blocks.",
+                |m| m.status.compacted_version as f64,
+            ),
+            (
+                "lakestage_journal_bytes",
+                "Bytes of the journal's files.",
+                |m| m.status.journal_bytes as f64,
+            ),
+            (
+                "lakestage_unsealed_bytes",
+                "Bytes of commits in no segment.",
+                |m| m.status.tail_bytes as f64,
+            ),
+            (
+                "lakestage_unsealed_age_seconds",
+                "Age of the oldest of them.",
+                |m| m.unsealed_age_s,
+            ),
+            ("lakestage_segments", "Sealed segments.", |m| {
+                m.status.segments as f64
+            }),
+            ("lakestage_segment_bytes", "Bytes of them.", |m| {
+                m.status.segment_bytes as f64
+            }),
+            (
+                "lakestage_quota_used_bytes",
+                "Bytes that count towards the quota.",
+                |m| m.status.quota.used_bytes as f64,
+            ),
+            (
+                "lakestage_quota_used_rows",
+                "Rows that count towards the quota.",
+                |m| m.status.quota.used_rows as f64,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            gauge(out, name, help, &self.each(value))?;
+        }
         let limits = self.labelled("of", |m| {
             let quota = m.status.quota.quota;
             let limits = [("bytes", quota.bytes), ("rows", quota.rows)];

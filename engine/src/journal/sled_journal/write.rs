@@ -67,8 +67,7 @@ impl SledJournal {
     }
 
     pub(super) fn fail(&self, error: &Error) {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.poison.get_or_insert_with(|| error.to_string());
+        self.poison(&error.to_string());
         if matches!(error, Error::Full { .. }) {
             opening::release_ballast(&self.folder);
         }
