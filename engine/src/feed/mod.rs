@@ -5,6 +5,7 @@ mod changes;
 mod consumer;
 mod holders;
 mod retention;
+mod table_rows;
 mod token;
 
 pub use batch::{ChangeBatch, ChangeOperation, RowChange, change_columns};
