@@ -7,6 +7,7 @@
 mod account;
 pub mod bench;
 mod data_folder;
+mod delta;
 mod emulator_lake;
 mod lake_address;
 
@@ -18,5 +19,6 @@ pub use account::{
     Endpoint, IgnoredSchedule, RETRIES, Rate, Schedule, SecretPlace, Sending, Window,
 };
 pub use data_folder::{DataFolder, DataFolderOptions};
+pub use delta::{DeltaError, DeltaExport, DeltaReport, DeltaStep, FILE_BYTES};
 pub use emulator_lake::EmulatorLake;
 pub use lake_address::LakeAddress;

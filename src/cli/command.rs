@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    account, backup, bench, changes, demo, dump, environment, fs, ingest, link, publish, quota,
-    retention, salvage, serve, snapshot, status, table, token, trickle, verify,
+    account, backup, bench, changes, demo, dump, environment, export, fs, ingest, link, publish,
+    quota, retention, salvage, serve, snapshot, status, table, token, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -75,6 +75,8 @@ pub(crate) enum Command {
     Snapshot(snapshot::SnapshotArgs),
     /// Show the changes of a table, from a token on
     Changes(changes::ChangesArgs),
+    /// Hand tables on, as Delta tables
+    Export(export::ExportArgs),
     /// Say how long changes are kept, and show who keeps them
     Retention(retention::RetentionArgs),
     /// Say how much an environment may hold, and show what it holds

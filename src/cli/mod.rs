@@ -11,6 +11,7 @@ mod control;
 mod demo;
 mod dump;
 mod environment;
+mod export;
 mod faults;
 mod fs;
 mod ingest;

@@ -13,8 +13,9 @@ use lakestage::{DataFolder, DataFolderOptions};
 use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
-    account, backup, bench, changes, control, demo, dump, environment, fs, ingest, link, output,
-    publish, quota, retention, salvage, serve, snapshot, status, table, token, trickle, verify,
+    account, backup, bench, changes, control, demo, dump, environment, export, fs, ingest, link,
+    output, publish, quota, retention, salvage, serve, snapshot, status, table, token, trickle,
+    verify,
 };
 
 const FAILED: u8 = 1;
@@ -93,6 +94,7 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Publish(args) => publish::run(args, session),
         Command::Snapshot(args) => snapshot::run(args, session),
         Command::Changes(args) => changes::run(args, session),
+        Command::Export(args) => export::run(args, session),
         Command::Account(args) => account::run(args, session),
         Command::Quota(args) => quota::run(args, session),
         Command::Retention(args) => retention::run(args, session),
