@@ -81,22 +81,7 @@ fn truncated_and_missing_files_are_named_by_the_quick_look() {
 #[test]
 fn a_flipped_bit_of_a_commit_in_the_journal_is_named() {
     let planted = Planted::new();
-    let path = planted.environment_folder().join("journal/db");
-    let good = fs::read(&path).unwrap();
-    let needle = b"in the journal";
-    let places: Vec<usize> = good
-        .windows(needle.len())
-        .enumerate()
-        .filter(|(_, bytes)| bytes == needle)
-        .map(|(at, _)| at)
-        .collect();
-    assert!(!places.is_empty());
-    let mut bad = good.clone();
-    // sled may hold a page twice; every copy is damaged.
-    for at in &places {
-        bad[*at] ^= 4;
-    }
-    fs::write(&path, &bad).unwrap();
+    planted.spoil_in_journal(b"in the journal");
     let findings = planted.findings(Depth::Quick);
     assert!(
         findings.iter().any(|f| f.file == "journal/db"),

@@ -161,7 +161,7 @@ impl JournalImage {
     /// Its commits, as far as they are whole and not sealed.
     pub(crate) fn read(&self) -> ReadLog {
         let sealed = self.segments.last().map_or(0, |entry| entry.last_version);
-        ReadLog::of(&self.log, sealed)
+        ReadLog::of(&self.log, sealed, self.end.acknowledged_version)
     }
 
     /// Names the folder that is looked at instead of its copy.

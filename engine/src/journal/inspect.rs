@@ -18,24 +18,41 @@ pub(crate) struct LogFault {
 pub(crate) struct ReadLog {
     pub commits: Vec<Commit>,
     pub faults: Vec<LogFault>,
+    /// The first version of a batch that was broken off before it was acknowledged; opening drops it.
+    pub unfinished: Option<u64>,
 }
 
 impl ReadLog {
-    /// Reads frames and bulk files, and orders what they hold by version.
-    pub(crate) fn of(image: &LogImage, sealed: u64) -> Self {
+    /// Reads frames and the files beside sled, and orders what they hold by version. Of what was not
+    /// acknowledged the last batch may be broken off.
+    pub(crate) fn of(image: &LogImage, sealed: u64, acknowledged: u64) -> Self {
         let mut read = ReadLog::of_frames(&image.frames, sealed);
-        for batch in &image.bulk.batches {
-            let counts = |commit: &&Commit| commit.last_version() > sealed;
+        let in_sled = read.commits.last().map_or(0, Commit::last_version);
+        let counts = |commit: &&Commit| commit.last_version() > sealed;
+        let (last, others) = match image.bulk.batches.split_last() {
+            Some((last, others))
+                if !last.is_whole && last.first_version > acknowledged.max(in_sled) =>
+            {
+                (Some(last.first_version), others)
+            }
+            _ => (None, &image.bulk.batches[..]),
+        };
+        read.unfinished = last;
+        for batch in others {
             let commits = batch.commits.iter().filter(counts);
             read.commits.extend(commits.cloned());
         }
-        read.faults
-            .extend(image.bulk.faults.iter().map(|fault| LogFault {
-                file: fault.file.clone(),
-                place: format!("byte {}", fault.offset),
-                rule: fault.rule.clone(),
-            }));
+        let faults = image.bulk.faults.iter();
+        let faults = faults.filter(|fault| last.is_none() || fault.first_version != last);
+        let faults = faults.filter(|fault| !fault.is_past(in_sled.max(sealed)));
+        read.faults.extend(faults.map(|fault| LogFault {
+            file: fault.file.clone(),
+            place: format!("byte {}", fault.offset),
+            rule: fault.rule.clone(),
+        }));
         read.commits.sort_by_key(|commit| commit.first_version);
+        // What was handed on to sled may still stand in the strip as well.
+        read.commits.dedup_by_key(|commit| commit.first_version);
         read.check_sequence(image.bulk.noted_version, sealed);
         read
     }
@@ -183,7 +200,7 @@ mod tests {
     }
 
     fn read_log(frames: Vec<(u64, Vec<u8>)>, sealed: u64) -> ReadLog {
-        ReadLog::of(&LogImage::of_frames(frames), sealed)
+        ReadLog::of(&LogImage::of_frames(frames), sealed, u64::MAX)
     }
 
     fn numbered() -> Vec<(u64, Vec<u8>)> {

@@ -182,6 +182,8 @@ fn each_mistake_that_is_made_on_purpose_turns_the_power_cuts_red() {
     let mistakes = [
         "entries of 16 KiB",
         "the journal is not synced",
+        "the strip is not synced",
+        "the strip is used again before sled has it",
         "a commit is acknowledged before it is written",
         "a segment is not synced",
         "a pack is not synced",
