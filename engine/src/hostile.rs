@@ -10,7 +10,7 @@ use crate::compaction::Granularity;
 use crate::environment::{Environment, TableOptions};
 use crate::ingest::{Ingest, IngestFormat, IngestOptions};
 use crate::journal::{
-    Commit, Journal as _, LogImage, MemoryJournal, Operation, ReadLog, Record, Records,
+    Commit, Gaps, Journal as _, LogImage, MemoryJournal, Operation, ReadLog, Record, Records,
 };
 use crate::schema::TableSchema;
 use crate::segment::{SegmentStore, decode_footer};
@@ -172,7 +172,7 @@ fn no_bytes_make_a_reader_of_frames_or_records_panic() {
     let frame = journal.image().unwrap().frames.remove(0).1;
     hold(4_000, &frame, |bytes| {
         let image = LogImage::of_frames(vec![(0, bytes.to_vec()), (1, frame.clone())]);
-        let read = ReadLog::of(&image, 0, 0);
+        let read = ReadLog::of(&image, 0, 0, &Gaps::default());
         read.commits
             .iter()
             .for_each(|commit| assert!(Records::of(&commit.payload).count() < 1_000_000));

@@ -66,6 +66,7 @@ mod salvage;
 mod schema;
 mod segment;
 mod staging;
+mod sync;
 mod value;
 
 pub use backup::{BackupReport, RestoreReport, backup_environment, restore};

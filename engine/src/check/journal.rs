@@ -85,12 +85,13 @@ impl Check<'_> {
         let commits = commits.iter().map(|c| (c.first_version, c.last_version()));
         let commits = commits.filter(|(_, last)| *last > sealed);
         let staged: Vec<(u64, u64)> = segments.chain(commits).collect();
+        let gaps = self.source.journal.gaps();
         let mut expected = staged.first().map(|(first, _)| *first);
         // What is in no block must be staged.
         if let (Some(first), Some(catalog)) = (expected, catalog)
-            && first > catalog.folded_version + 1
+            && first > gaps.next(catalog.folded_version)
         {
-            expected = Some(catalog.folded_version + 1);
+            expected = Some(gaps.next(catalog.folded_version));
         }
         for (first, last) in staged {
             if let Some(expected) = expected
@@ -103,7 +104,7 @@ impl Check<'_> {
                 let needed_by = vec!["the opening of the environment".to_owned()];
                 self.finding(FILE, "the sequence of versions", rule, needed_by);
             }
-            expected = Some(last + 1);
+            expected = Some(gaps.next(last));
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::environment::{
 };
 use crate::error::{Error, IoContext, Result};
 use crate::files;
-use crate::journal::{Journal, LogEnd, LogImage, ReadLog, SledJournal};
+use crate::journal::{Gaps, Journal, LogEnd, LogImage, ReadLog, SledJournal, VERSIONS_KEY};
 use crate::segment::SegmentEntry;
 
 /// A running journal may be sealed while it is read; then it is read again, so often at most.
@@ -158,10 +158,20 @@ impl Source {
 }
 
 impl JournalImage {
+    /// The versions that are left out; a note that does not parse says nothing, and then they are missed.
+    pub(crate) fn gaps(&self) -> Gaps {
+        Gaps::parse(self.meta(VERSIONS_KEY)).unwrap_or_default()
+    }
+
     /// Its commits, as far as they are whole and not sealed.
     pub(crate) fn read(&self) -> ReadLog {
         let sealed = self.segments.last().map_or(0, |entry| entry.last_version);
-        ReadLog::of(&self.log, sealed, self.end.acknowledged_version)
+        ReadLog::of(
+            &self.log,
+            sealed,
+            self.end.acknowledged_version,
+            &self.gaps(),
+        )
     }
 
     /// Names the folder that is looked at instead of its copy.

@@ -14,11 +14,13 @@ mod log_end;
 mod log_image;
 mod memory;
 mod opening;
+mod queue;
 mod record;
 mod replay;
 mod sled_journal;
+mod ticket;
+mod versions;
 
-pub use committer::{CommitTicket, Receipt};
 pub(crate) use committer::{
     Committer, Follower, Request as CommitRequest, Start as CommitterStart,
 };
@@ -29,6 +31,8 @@ pub use log_image::LogImage;
 pub use memory::MemoryJournal;
 pub(crate) use record::{Operation, Record, Records};
 pub use sled_journal::SledJournal;
+pub use ticket::{CommitTicket, Receipt};
+pub(crate) use versions::{Gaps, VERSIONS_KEY, Versions};
 
 use crate::clock::Ticks;
 use crate::error::Result;

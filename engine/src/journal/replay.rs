@@ -4,9 +4,9 @@
 use std::collections::VecDeque;
 use std::path::Path;
 
-use super::Commit;
 use super::bulk::{BulkBatch, BulkRead, STRIP};
 use super::frame::Assembler;
+use super::{Commit, Gaps};
 use crate::error::{Error, Result};
 
 /// What was there when the log was opened.
@@ -77,6 +77,7 @@ pub(super) fn replay(
     in_sled: InSled,
     mut bulk: BulkRead,
     sealed: u64,
+    gaps: &Gaps,
 ) -> Result<Replay> {
     let damaged = |detail| Error::corrupt(&folder.join("db"), detail);
     let passed_on = in_sled.last_version().max(sealed);
@@ -100,7 +101,7 @@ pub(super) fn replay(
     commits.sort_by_key(|commit| commit.first_version);
     // Of what is sealed some may be left and some gone.
     let counts = commits.partition_point(|commit| commit.last_version() <= sealed);
-    check_sequence(folder, &commits[counts..])?;
+    check_sequence(folder, &commits[counts..], gaps)?;
     let last = commits.last().map_or(0, Commit::last_version).max(sealed);
     // What was broken off is the last thing that was written; what came after it proves that it was whole.
     let unfinished = unfinished_batch.as_ref().map(|batch| batch.first_version);
@@ -149,9 +150,9 @@ fn take_unfinished(folder: &Path, bulk: &mut BulkRead) -> Result<Option<BulkBatc
     }
 }
 
-fn check_sequence(folder: &Path, commits: &[Commit]) -> Result<()> {
+fn check_sequence(folder: &Path, commits: &[Commit], gaps: &Gaps) -> Result<()> {
     let mut pairs = commits.windows(2);
-    let gap = pairs.find(|pair| pair[0].last_version() + 1 != pair[1].first_version);
+    let gap = pairs.find(|pair| gaps.next(pair[0].last_version()) != pair[1].first_version);
     match gap {
         Some(pair) => Err(Error::corrupt(
             &folder.join("db"),

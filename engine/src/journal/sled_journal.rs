@@ -22,7 +22,7 @@ use super::frame::FRAME_BYTES_MAX;
 use super::log_end::{LogEnd, Mark};
 use super::opening::Room;
 use super::replay::InSled;
-use super::{Commit, Durability, Journal, LogImage, opening, replay};
+use super::{Commit, Durability, Gaps, Journal, LogImage, VERSIONS_KEY, opening, replay};
 use crate::error::{Error, IoContext, Result};
 use crate::segment::SegmentEntry;
 use hand_on::{HandingOn, Waiting};
@@ -177,6 +177,13 @@ impl SledLog {
         Ok(log)
     }
 
+    fn gaps(&self) -> Result<Gaps> {
+        let value = self.meta.get(VERSIONS_KEY);
+        let value = value.map_err(|e| sled_error("reading", &self.folder, e))?;
+        Gaps::parse(value.as_deref())
+            .map_err(|detail| Error::corrupt(&self.folder.join("db"), detail))
+    }
+
     fn named_segments(&self) -> Result<Vec<SegmentEntry>> {
         let entries = self.log.range(SEGMENT_BIT.to_be_bytes()..);
         entries
@@ -232,7 +239,7 @@ impl Journal for SledJournal {
         let in_sled = InSled::of(&self.folder, &self.frames()?, sealed)?;
         let mut read = beside.bulk.read(sealed)?;
         read.add(beside.strip.read(sealed.max(in_sled.last_version()))?);
-        let replay = replay::replay(&self.folder, in_sled, read, sealed)?;
+        let replay = replay::replay(&self.folder, in_sled, read, sealed, &self.gaps()?)?;
         let last = replay.commits.last().map_or(0, Commit::last_version);
         let last = last.max(sealed);
         // What was being written when the process ended; nobody was told that it is there. What was acknowledged is

@@ -38,7 +38,7 @@ use crate::files;
 use file::BulkFile;
 
 /// Batches from this size on go into a bulk file.
-pub(super) const BATCH_BYTES_MIN: usize = 16 << 10;
+pub(super) const BATCH_BYTES_MIN: usize = 8 << 10;
 /// Larger ones do not: a file for them would seldom be used again.
 const BATCH_BYTES_MAX: u64 = 32 << 20;
 /// No file is made where it would leave less room than this.

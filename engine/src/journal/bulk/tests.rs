@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::journal::replay::{self, InSled};
-use crate::journal::{Durability, Journal as _, ReadLog, SledJournal};
+use crate::journal::{Durability, Gaps, Journal as _, ReadLog, SledJournal};
 use crate::segment::SegmentEntry;
 
 const LARGE: usize = 100_000;
@@ -81,7 +81,7 @@ fn large_and_small_batches_come_back_in_their_order() {
     }
     let journal = SledJournal::open(folder.path()).unwrap();
     assert_eq!(journal.commits().unwrap(), commits);
-    let read = ReadLog::of(&journal.image().unwrap(), 0, 0);
+    let read = ReadLog::of(&journal.image().unwrap(), 0, 0, &Gaps::default());
     assert_eq!((read.commits, read.faults), (commits.to_vec(), vec![]));
     journal.seal(&segment(1, 1, 6)).unwrap();
     append(&journal, &[commit(13, LARGE)]);
@@ -209,7 +209,14 @@ fn every_flipped_bit_of_a_batch_is_noticed() {
             is_whole: true,
         });
         assert!(
-            replay::replay(journal, InSled::of(journal, &[], 0).unwrap(), followed, 0).is_err()
+            replay::replay(
+                journal,
+                InSled::of(journal, &[], 0).unwrap(),
+                followed,
+                0,
+                &Gaps::default()
+            )
+            .is_err()
         );
     }
 }

@@ -77,7 +77,7 @@ fn a_small_commit_is_acknowledged_beside_sled_and_goes_there_later() {
         .for_each(|commit| append(&journal, commit));
     assert_eq!(frames_in(&journal), 0);
     assert_eq!(LogEnd::of(folder.path()).acknowledged_version, 5);
-    let read = ReadLog::of(&journal.image().unwrap(), 0, 5);
+    let read = ReadLog::of(&journal.image().unwrap(), 0, 5, &Gaps::default());
     assert_eq!((read.commits, read.faults), (commits.clone(), vec![]));
     // As a process leaves it that is killed now.
     let killed = folder_of(&files_of(folder.path(), |_| true));
@@ -87,7 +87,7 @@ fn a_small_commit_is_acknowledged_beside_sled_and_goes_there_later() {
     drop(journal);
     let closed = SledJournal::open(folder.path()).unwrap();
     assert_eq!(frames_in(&closed), 5);
-    let read = ReadLog::of(&closed.image().unwrap(), 0, 5);
+    let read = ReadLog::of(&closed.image().unwrap(), 0, 5, &Gaps::default());
     assert_eq!((read.commits, read.faults), (commits, vec![]));
 }
 
@@ -151,14 +151,19 @@ fn damage_in_what_waits_is_named_and_what_was_broken_off_leaves_no_trace() {
         let damaged = spoiled(offset, mark);
         let journal = SledJournal::open(damaged.path()).unwrap();
         let image = journal.image().unwrap();
-        let read = ReadLog::of(&image, 0, LogEnd::of(damaged.path()).acknowledged_version);
+        let read = ReadLog::of(
+            &image,
+            0,
+            LogEnd::of(damaged.path()).acknowledged_version,
+            &Gaps::default(),
+        );
         assert_eq!(read.faults[0].file, strip, "byte {offset}");
         assert!(journal.commits().is_err(), "byte {offset}");
     }
     // The last one, before anybody was told of it.
     let broken_off = spoiled(3 * 4_096 + 5_000, Some(&before));
     let journal = SledJournal::open(broken_off.path()).unwrap();
-    let read = ReadLog::of(&journal.image().unwrap(), 0, 2);
+    let read = ReadLog::of(&journal.image().unwrap(), 0, 2, &Gaps::default());
     assert_eq!((read.unfinished, read.faults), (Some(3), vec![]));
     assert_eq!(journal.commits().unwrap(), commits[..2]);
     assert_eq!(journal.end().unfinished(2), Some(3));
@@ -174,7 +179,7 @@ fn damage_in_what_waits_is_named_and_what_was_broken_off_leaves_no_trace() {
     let journal = SledJournal::open(damaged.path()).unwrap();
     assert_eq!(journal.commits().unwrap(), commits[..2]);
     assert_eq!(journal.end().acknowledged_version, 3);
-    let read = ReadLog::of(&journal.image().unwrap(), 0, 3);
+    let read = ReadLog::of(&journal.image().unwrap(), 0, 3, &Gaps::default());
     assert_eq!(read.faults[0].file, strip);
 }
 
