@@ -51,6 +51,9 @@ mod error;
 pub mod faults;
 mod feed;
 mod files;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod hostile;
 mod ingest;

@@ -71,7 +71,7 @@ impl Done {
         let number = self.tried;
         self.tried += 1;
         // Small ones go through the strip, and large ones do not.
-        let notes_bytes = if number % 3 == 0 { 6_000 } else { 900 };
+        let notes_bytes = if number.is_multiple_of(3) { 6_000 } else { 900 };
         let schema = environment.schema("task")?;
         let mut transaction = environment.transaction();
         for row in 0..ROWS_A_COMMIT {

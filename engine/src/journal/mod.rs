@@ -21,10 +21,14 @@ mod sled_journal;
 mod ticket;
 mod versions;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use bulk::{batch_file, read_batches};
 pub(crate) use committer::{
     Committer, Follower, Request as CommitRequest, Start as CommitterStart,
 };
 pub use durability::{BackPressure, Durability};
+#[cfg(any(test, fuzzing))]
+pub(crate) use frame::with_checksums;
 pub(crate) use inspect::ReadLog;
 pub use log_end::LogEnd;
 pub use log_image::LogImage;

@@ -248,3 +248,34 @@ impl BulkLog {
         Ok(())
     }
 }
+
+/// The id of a file that a fuzzer is given.
+#[cfg(any(test, fuzzing))]
+const FUZZED_ID: FileId = [7; 16];
+
+/// A file with commits as one batch, for a fuzzer.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn batch_file(commits: &[Commit]) -> Vec<u8> {
+    let mut file = vec![0; batch::ALIGNMENT_BYTES];
+    // A vector takes all that is written.
+    let _ = batch::write(&mut file, &FUZZED_ID, commits);
+    file
+}
+
+/// The commits of a file, and of the same file with the checksum of its first header put right.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn read_batches(bytes: &[u8]) -> Vec<Commit> {
+    let mut read = BulkRead::default();
+    read.file((STRIP, 0), bytes, &FUZZED_ID, 0);
+    let mut put_right = BulkRead::default();
+    put_right.file((BULK, 0), &batch::with_checksum(bytes), &FUZZED_ID, 0);
+    let mut commits: Vec<Commit> = put_right
+        .batches
+        .into_iter()
+        .flat_map(|b| b.commits)
+        .collect();
+    if commits.is_empty() {
+        commits.extend(read.batches.into_iter().flat_map(|b| b.commits));
+    }
+    commits
+}
