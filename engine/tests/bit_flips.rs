@@ -10,7 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lakestage_engine::{Depth, Environment, Error, ErrorKind, Result};
+use lakestage_engine::{
+    Depth, DumpPart, Environment, Error, ErrorKind, Result, dump_folder, verify_folder,
+};
 use planted::{Planted, ROWS, SEALED_ROWS, TAIL_ROWS, id, put};
 
 /// Every so manieth row of those in blocks and segments is read; those in the journal all are.
@@ -135,7 +137,12 @@ fn flip(whole: &Planted, good: &Answers, kind: &str, path: &Path, bit: u64) -> b
     let is_named = findings.iter().any(|f| f.file.contains(name));
     if matches!(
         kind,
-        "a published file" | "a pack" | "a segment" | "the catalog" | "the mark"
+        "a published file"
+            | "a pack"
+            | "a segment"
+            | "the catalog"
+            | "the mark"
+            | "sled's snapshot"
     ) {
         assert!(is_named, "{place} was not named: {findings:?}");
     }
@@ -239,6 +246,16 @@ fn a_commit_that_was_broken_off_is_dropped_and_told_and_is_no_damage() {
     let findings = planted.findings(Depth::Full).into_iter();
     let findings: Vec<_> = findings.filter(|f| !f.file.starts_with("link")).collect();
     assert_eq!(findings, []);
+    let lakes = planted.lakes();
+    let report = verify_folder(&planted.environment_folder(), Depth::Quick, &lakes).unwrap();
+    assert_eq!(report.unfinished_version, Some(last + 1));
+    let mut told = Vec::new();
+    let out = &mut |item: serde_json::Value| {
+        told.extend(item["brokenOff"].as_u64());
+        Ok(())
+    };
+    dump_folder(&planted.environment_folder(), &DumpPart::Journal, out).unwrap();
+    assert_eq!(told, [last + 1]);
     let environment = planted.open();
     let status = environment.status().unwrap();
     assert_eq!(status.unfinished_version, Some(last + 1));

@@ -90,6 +90,24 @@ fn a_flipped_bit_of_a_commit_in_the_journal_is_named() {
 }
 
 #[test]
+fn a_snapshot_of_sleds_that_is_damaged_is_named_and_nothing_needs_it() {
+    let planted = Planted::new();
+    let journal = planted.environment_folder().join("journal");
+    let names = fs::read_dir(&journal).unwrap();
+    let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let snapshot = names.find(|name| name.starts_with("snap.")).unwrap();
+    let mut bytes = fs::read(journal.join(&snapshot)).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(journal.join(&snapshot), bytes).unwrap();
+    let findings = planted.findings(Depth::Quick);
+    let files: Vec<_> = findings.iter().map(|f| f.file.clone()).collect();
+    assert_eq!(files, [format!("journal/{snapshot}")]);
+    drop(planted.open());
+    assert_eq!(planted.findings(Depth::Full), []);
+}
+
+#[test]
 fn a_missing_journal_is_named() {
     let planted = Planted::new();
     fs::remove_file(planted.environment_folder().join("journal/db")).unwrap();

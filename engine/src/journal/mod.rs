@@ -33,6 +33,7 @@ pub(crate) use inspect::ReadLog;
 pub use log_end::LogEnd;
 pub use log_image::LogImage;
 pub use memory::MemoryJournal;
+pub(crate) use opening::QUARANTINE;
 pub(crate) use record::{Operation, Record, Records};
 pub use sled_journal::SledJournal;
 pub use ticket::{CommitTicket, Receipt};
