@@ -2,6 +2,7 @@
 
 mod access;
 mod account;
+mod arrow_changes;
 mod backup;
 mod bench;
 mod changes;
@@ -18,6 +19,7 @@ mod link;
 mod metrics;
 mod output;
 mod progress;
+mod publish;
 mod quota;
 mod retention;
 mod run;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::queue::{Queue, Refused};
 use super::ticket::{CommitTicket, Receipt, Reply, gone, ticket};
-use super::{BackPressure, Commit, Durability, Journal, Versions};
+use super::{BackPressure, Chain, Commit, Durability, Journal, Versions};
 use crate::clock::{Clock, Ticks};
 use crate::environment::Reserved;
 use crate::error::{Error, Result};
@@ -30,6 +30,8 @@ pub(crate) struct Request {
     pub held: HeldRows,
     /// Dropped once the commit is in the tail, which counts from then on.
     pub reserved: Option<Reserved>,
+    /// Where a commit is refused after one that failed.
+    pub chain: Option<Chain>,
 }
 
 struct Queued {
@@ -164,7 +166,8 @@ impl<F: Follower> Thread<F> {
                 commits += 1;
                 bytes < BATCH_BYTES_MAX && commits < BATCH_COMMITS_MAX
             });
-            let Some(batch) = batch else { break };
+            let Some(mut batch) = batch else { break };
+            batch.retain(|queued| self.is_kept(queued));
             self.commit(batch, bytes);
         }
         // What cannot be given back is left out at the next opening.
@@ -175,7 +178,21 @@ impl<F: Follower> Thread<F> {
         }
     }
 
+    /// Refuses a commit whose chain is broken off.
+    fn is_kept(&self, queued: &Queued) -> bool {
+        let chain = queued.request.chain.as_ref();
+        let Some(Err(error)) = chain.map(Chain::check) else {
+            return true;
+        };
+        self.start.counters.refused(&error);
+        queued.reply.send(Err(error));
+        false
+    }
+
     fn commit(&mut self, batch: Vec<Queued>, bytes: usize) {
+        if batch.is_empty() {
+            return;
+        }
         let counters = self.start.counters.clone();
         // Time never runs backwards in the log, whatever the clock does.
         let committed = self.start.clock.now_ticks().max(self.start.last_committed);
@@ -203,7 +220,7 @@ impl<F: Follower> Thread<F> {
             let bytes = commit.payload.len() as u64;
             waiting.push((
                 request.held,
-                request.reserved,
+                (request.reserved, request.chain),
                 reply,
                 receipt,
                 (sent, bytes),
@@ -240,7 +257,10 @@ impl<F: Follower> Thread<F> {
         if let Err(error) = &written {
             tracing::error!(%error, commits = waiting.len(), "commits could not be made durable");
         }
-        for (held, reserved, reply, receipt, (sent, bytes)) in waiting {
+        for (held, (reserved, chain), reply, receipt, (sent, bytes)) in waiting {
+            if let (Some(chain), Err(_)) = (chain, &written) {
+                chain.break_off();
+            }
             match &written {
                 Ok(()) => {
                     let rows = receipt.last_version - receipt.first_version + 1;

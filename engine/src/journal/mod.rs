@@ -6,6 +6,7 @@
 //! that can lose power.
 
 mod bulk;
+mod chain;
 mod committer;
 mod durability;
 mod frame;
@@ -23,6 +24,7 @@ mod versions;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use bulk::{batch_file, read_batches};
+pub(crate) use chain::Chain;
 pub(crate) use committer::{
     Committer, Follower, Request as CommitRequest, Start as CommitterStart,
 };

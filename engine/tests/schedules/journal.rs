@@ -1,5 +1,7 @@
 //! The committer with its queue and its tickets, before a disk of a few lines.
 
+#[path = "../../src/journal/chain.rs"]
+mod chain;
 #[path = "../../src/journal/committer.rs"]
 mod committer;
 #[path = "../../src/journal/durability.rs"]
@@ -11,6 +13,7 @@ mod ticket;
 
 use shuttle::sync::{Arc, Mutex};
 
+pub(crate) use chain::Chain;
 pub(crate) use committer::{Committer, Follower, Request, Start as CommitterStart};
 pub(crate) use durability::{BackPressure, Durability};
 

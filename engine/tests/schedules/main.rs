@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use clock::ManualClock;
 use error::{Error, Result};
-use journal::{BackPressure, Commit, Committer, CommitterStart, Disk, Durability, Tail};
+use journal::{BackPressure, Committer, CommitterStart, Disk, Durability, Tail};
 use lease::Leases;
 use shuttle::{check_random, thread};
 
@@ -55,6 +55,7 @@ fn request(rows: u32) -> journal::Request {
         rows,
         held: locks::HeldRows,
         reserved: None,
+        chain: None,
     }
 }
 
