@@ -19,6 +19,8 @@ pub use account::{
     Endpoint, IgnoredSchedule, RETRIES, Rate, Schedule, SecretPlace, Sending, Window,
 };
 pub use data_folder::{DataFolder, DataFolderOptions};
-pub use delta::{DeltaError, DeltaExport, DeltaReport, DeltaStep, FILE_BYTES};
+pub use delta::{
+    DeltaError, DeltaExport, DeltaReport, DeltaStep, FILE_BYTES, MirrorReport, mirror,
+};
 pub use emulator_lake::EmulatorLake;
 pub use lake_address::LakeAddress;

@@ -85,7 +85,8 @@ impl Log {
         Ok(Some(state))
     }
 
-    fn versions(&self) -> Result<BTreeSet<u64>, DeltaError> {
+    /// The versions that are there.
+    pub(super) fn versions(&self) -> Result<BTreeSet<u64>, DeltaError> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(BTreeSet::new()),
@@ -194,7 +195,7 @@ impl Log {
         sync_folder(&self.folder)
     }
 
-    fn path(&self, version: u64) -> PathBuf {
+    pub(super) fn path(&self, version: u64) -> PathBuf {
         self.folder.join(format!("{version:020}.json"))
     }
 

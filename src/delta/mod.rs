@@ -15,10 +15,12 @@ mod error;
 mod export;
 mod log;
 mod merge;
+mod mirror;
 mod staged;
 
 pub use error::DeltaError;
 pub use export::{DeltaExport, DeltaReport, DeltaStep, FILE_BYTES};
+pub use mirror::{MirrorReport, mirror};
 
 /// Where the files of changes stand.
 const CHANGE_DATA_FOLDER: &str = "_change_data";

@@ -6,11 +6,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
-use lakestage::{DeltaError, DeltaExport, DeltaReport, DeltaStep};
-use lakestage_engine::{Environment, OpenOptions, Retention, TableSchema};
+use lakestage::{DeltaError, DeltaExport, DeltaReport, DeltaStep, mirror};
+use lakestage_engine::{Environment, FolderLake, Lake as _, OpenOptions, Retention, TableSchema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;
 
+use crate::failing_lake::FailingLake;
 use crate::world::{TASK, World, id};
 
 const SEGMENT_BYTES: usize = 2_000;
@@ -311,4 +312,59 @@ fn changes_of_any_size_go_into_commits_of_a_bounded_size() {
         .filter_map(|commit| commit.iter().find_map(|a| a["txn"]["version"].as_u64()));
     let shown: Vec<u64> = shown.collect();
     assert!(shown.is_sorted_by(|a, b| a < b), "{shown:?}");
+}
+
+/// The files of the table in the lake are those that the commits there name, so far as a reader needs them.
+fn check_lake(lake: &Path) {
+    if lake.join("_delta_log").exists() {
+        subjects(lake);
+    }
+}
+
+#[test]
+fn a_lake_that_fails_at_any_step_has_whole_commits_and_gets_the_rest_later() {
+    let world = world();
+    world.task(1, 2024, "one");
+    export(&world);
+    world.task(1, 2024, "again");
+    world.task(2, 2024, "two");
+    export(&world);
+    let table = table(&world);
+    for after_the_change in [false, true] {
+        for fails_at in 0.. {
+            let folder = tempfile::tempdir().unwrap();
+            let lake = || FolderLake::new(folder.path(), "delta");
+            let there = folder.path().join("delta/task");
+            let failing = FailingLake::at(lake(), fails_at, after_the_change);
+            let failed = mirror(&table, "task", &failing).is_err();
+            check_lake(&there);
+            let report = mirror(&table, "task", &lake()).unwrap();
+            assert_eq!(report.delta_version, 1);
+            assert_eq!(subjects(&there), subjects(&table));
+            assert_eq!(log(&there), log(&table));
+            if !failed {
+                assert_eq!((report.commits, report.files, report.bytes), (0, 0, 0));
+                assert!(fails_at >= 6, "{fails_at}");
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_lake_in_which_another_table_of_the_name_stands_is_refused() {
+    let (world, other) = (world(), World::new());
+    for (world, subject) in [(&world, "mine"), (&other, "theirs")] {
+        world.task(1, 2024, subject);
+        export(world);
+    }
+    let lake = FolderLake::new(&world.folder.path().join("lakes"), "delta");
+    mirror(&table(&other), "task", &lake).unwrap();
+    let error = mirror(&table(&world), "task", &lake).unwrap_err();
+    assert!(matches!(error, DeltaError::Conflict(_)), "{error}");
+    let there = lake
+        .read(&format!("task/_delta_log/{:020}.json", 0))
+        .unwrap();
+    let here = fs::read(table(&other).join(format!("_delta_log/{:020}.json", 0))).unwrap();
+    assert_eq!(there, Some(here));
 }

@@ -343,6 +343,29 @@ def _named(site, table):
     return {action["add"]["path"] for action in actions if "add" in action}
 
 
+def test_a_table_that_is_sent_to_a_lake_is_the_same_there(tmp_path):
+    site = Site(tmp_path, [MIXED])
+    serve = site.command("serve", "--blob-port", "0", "--dfs-port", "0")
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            serving = json.loads(server.stdout.readline())
+            options = {
+                "account_name": serving["account"], "account_key": serving["key"], "azure_endpoint": serving["blobEndpoint"],
+                "allow_http": "true",
+            }
+            url = f"abfss://delta@{serving['account']}.dfs.core.windows.net/mixed"
+            for interval in range(3):
+                site.ingest("mixed", [_mixed(number, interval) for number in range(interval * 20, 60)])
+                site.export("--send-to", "emulator")
+                there = DeltaTable(url, storage_options=options)
+                assert there.version() == interval
+                assert _rows(there.to_pyarrow_table(), "mixedid") == site.state("mixed")
+            feed = pa.table(there.load_cdf(starting_version=2).read_all()).to_pylist()
+            assert {row["_change_type"] for row in feed} == {"update_preimage", "update_postimage"}
+        finally:
+            server.terminate()
+
+
 @pytest.fixture(scope="module")
 def merged(handover):
     """What Spark makes of the folders, on a cluster of two workers, each a process of its own."""
