@@ -26,6 +26,8 @@ PROGRAM = os.environ.get("LAKESTAGE_BIN")
 JOB = ROOT / "fixtures" / "spark" / "merge_incremental.py"
 TEXTS = ["plain", "with, comma", 'say "hi"', '"', "line\nbreak", "line\r\nbreak", " spaces ", "Zoë", "🙂", "\\", "NULL", "\t"]
 UTC = datetime.timezone.utc
+ACCOUNT = "devstoreaccount1"
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 LAKE_COLUMNS = {"Id", "SinkCreatedOn", "SinkModifiedOn", "IsDelete"}
 
 MIXED = {
@@ -349,11 +351,9 @@ def test_a_table_that_is_sent_to_a_lake_is_the_same_there(tmp_path):
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
         try:
             serving = json.loads(server.stdout.readline())
-            options = {
-                "account_name": serving["account"], "account_key": serving["key"], "azure_endpoint": serving["blobEndpoint"],
-                "allow_http": "true",
-            }
-            url = f"abfss://delta@{serving['account']}.dfs.core.windows.net/mixed"
+            options = {"account_name": ACCOUNT, "account_key": KEY, "allow_http": "true"}
+            options["azure_endpoint"] = serving["blobEndpoint"]
+            url = f"abfss://delta@{ACCOUNT}.dfs.core.windows.net/mixed"
             for interval in range(3):
                 site.ingest("mixed", [_mixed(number, interval) for number in range(interval * 20, 60)])
                 site.export("--send-to", "emulator")
