@@ -11,6 +11,7 @@
 //! ```
 
 pub mod account;
+mod assembly;
 pub mod clock;
 mod embedded;
 pub mod error;
@@ -33,5 +34,5 @@ pub use protocol::auth::{
 };
 pub use server::{BLOB_PORT, DFS_PORT, Server, ServerOptions};
 pub use store::content::ContentReader;
-pub use store::{Store, StoreOptions, SyncMode};
+pub use store::{CustomerKey, Secret, Store, StoreOptions, SyncMode, change_secret};
 pub use tls::Tls;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    account, backup, bench, changes, demo, dump, environment, fs, ingest, link, quota, retention,
-    salvage, serve, snapshot, status, table, token, trickle, verify,
+    account, backup, bench, changes, demo, dump, encryption, environment, fs, ingest, link, quota,
+    retention, salvage, serve, snapshot, status, table, token, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -46,6 +46,9 @@ pub(crate) struct Cli {
     /// Write JSON for scripts instead of text for people; errors too
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub json: bool,
+
+    #[command(flatten)]
+    pub encryption: encryption::EncryptionArgs,
 
     #[command(subcommand)]
     pub command: Command,
@@ -91,6 +94,8 @@ pub(crate) enum Command {
     Dump(dump::DumpArgs),
     /// Work with the files of the emulator's lake
     Fs(fs::FsArgs),
+    /// Encrypt the lake by another key file or passphrase
+    Rekey(encryption::RekeyArgs),
     /// Measure on this machine
     Bench(bench::BenchArgs),
     /// Issue a bearer token for an account of the emulator
@@ -105,6 +110,7 @@ impl Cli {
             Command::Bench(_)
                 | Command::Demo(_)
                 | Command::Serve(_)
+                | Command::Rekey(_)
                 | Command::Run(_)
                 | Command::Token(_)
         )

@@ -10,6 +10,7 @@ mod console;
 mod control;
 mod demo;
 mod dump;
+mod encryption;
 mod environment;
 mod faults;
 mod fs;

@@ -16,6 +16,7 @@ use crate::store::inode::{Inode, Origin};
 use crate::store::lease;
 use crate::store::namespace::{Guard, Node};
 use crate::store::path::StorePath;
+use crate::store::seal::{CustomerKey, check_hash, check_key};
 use crate::store::transaction::Transaction;
 use crate::store::{Store, key};
 
@@ -154,8 +155,8 @@ impl Store {
         core.put_waiting(
             &mut txn,
             key::staged(record.id, &text, block_id),
-            stored,
-            length,
+            (stored, length),
+            guard.customer_key.as_ref(),
         )?;
         txn.adopt(floating);
         let batch = txn.commit()?;
@@ -186,7 +187,8 @@ impl Store {
                 (node, core.staged(record.id, path)?, record)
             };
             check_target(node.as_ref())?;
-            let content = self.chosen(node.as_ref(), &staged, list)?;
+            let key = request.guard.customer_key.as_ref();
+            let content = self.chosen(node.as_ref(), &staged, list, key)?;
             let length = content.length();
             let (stored, floating) = core.store_content(content, core.extents.sync)?;
             let mut txn = core.write()?;
@@ -219,6 +221,7 @@ impl Store {
         node: Option<&Node>,
         staged: &BTreeMap<Vec<u8>, Waiting>,
         list: &[(BlockChoice, Vec<u8>)],
+        customer_key: Option<&CustomerKey>,
     ) -> Result<Content> {
         let core = self.core();
         let committed = match node {
@@ -234,11 +237,19 @@ impl Store {
                 .then(|| committed.get(id))
                 .flatten();
             let (length, segments) = match (from_staged, from_file) {
-                (Some(waiting), _) => (
-                    waiting.length,
-                    core.content(&waiting.stored)?.segments.clone(),
-                ),
-                (None, Some((length, segments))) => (*length, segments.clone()),
+                (Some(waiting), _) => {
+                    check_hash(waiting.customer_key_sha256.as_deref(), customer_key)?;
+                    (
+                        waiting.length,
+                        core.content(&waiting.stored)?.segments.clone(),
+                    )
+                }
+                (None, Some((length, segments))) => {
+                    if let Some(node) = node {
+                        check_key(&node.inode, customer_key)?;
+                    }
+                    (*length, segments.clone())
+                }
                 (None, None) => return Err(ErrorCode::InvalidBlockList.into()),
             };
             content.segments.extend(segments);
@@ -334,6 +345,8 @@ impl Store {
         if node.inode.is_directory() {
             return Err(ErrorCode::ResourceTypeMismatch.into());
         }
+        // No bytes are copied, so what a customer's key sealed would stay sealed by it.
+        check_key(&node.inode, None)?;
         let to = core.filesystem(&txn, account, filesystem)?;
         if request.copy.is_some()
             && core.find(&txn, to.root, path)?.is_some_and(|target| {

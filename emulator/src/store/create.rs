@@ -75,6 +75,7 @@ impl Core {
             is_sealed: false,
             appended_blocks: 0,
             sequence_number: 0,
+            customer_key_sha256: None,
         }
     }
 
@@ -204,6 +205,8 @@ impl Core {
         inode.tier = request.tier.clone();
         inode.tier_changed_unix_ns = request.tier.as_ref().map(|_| inode.created_unix_ns);
         inode.encryption_context = request.encryption_context.clone();
+        let key = request.guard.customer_key.as_ref();
+        inode.customer_key_sha256 = key.map(|key| key.sha256().to_owned());
         inode.is_sealed = request.blob.is_sealed;
         inode.appended_blocks = request.blob.appended_blocks;
         inode.sequence_number = request.blob.sequence_number;

@@ -12,6 +12,7 @@ use crate::store::deleted::days_left;
 use crate::store::inode::{Filesystem, Inode, NodeKind, Properties};
 use crate::store::namespace::Guard;
 use crate::store::path::{SNAPSHOT_MARK, StorePath};
+use crate::store::seal::check_key;
 use crate::store::sled_file::namespace_error;
 use crate::store::transaction::decode_entry;
 use crate::store::{Store, key};
@@ -242,6 +243,7 @@ impl Store {
             guard.lease_id.as_deref(),
             core.now_unix_ns(),
         )?;
+        check_key(&node.inode, guard.customer_key.as_ref())?;
         let mut at = core.now_unix_ns();
         let (time, name) = loop {
             let time = jiff::Timestamp::from_nanosecond(i128::from(at))

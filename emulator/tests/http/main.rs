@@ -8,6 +8,7 @@ mod bearer;
 mod blob;
 mod both;
 mod client;
+mod customer_keys;
 mod delegation;
 mod deleted;
 mod dfs;

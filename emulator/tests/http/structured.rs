@@ -69,7 +69,7 @@ fn a_structured_body_with_a_wrong_checksum_or_length_is_refused() {
 #[test]
 fn headers_that_ask_for_what_is_not_done_are_refused_by_name() {
     let lake = Lake::with_raw();
-    let key = [("x-ms-encryption-key", "a2V5")];
+    let key = [("x-ms-source-encryption-key", "a2V5")];
     lake.dfs("PUT", "/raw/file?resource=file", &key, b"")
         .expect_error(400, "UnsupportedHeader");
     let scope = [

@@ -9,6 +9,7 @@ use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::auth::source_principal;
 use crate::protocol::checksums::{Answered, Checksums, Sums};
 use crate::protocol::common::{Call, conditions};
+use crate::protocol::customer_key;
 use crate::protocol::query::Query;
 use crate::protocol::request::{Request, decode};
 use crate::store::Store;
@@ -18,6 +19,7 @@ use crate::store::condition::ConditionUse;
 use crate::store::content::ContentReader;
 use crate::store::inode::etag_text;
 use crate::store::path::StorePath;
+use crate::store::seal::check_key;
 
 /// Read from a source at once.
 const READ_BYTES: u64 = 256 * 1024;
@@ -148,6 +150,8 @@ fn open(call: &Call<'_>, url: &str) -> Result<(ContentReader, u64, Range<u64>)> 
     if node.inode.is_directory() {
         return Err(ErrorCode::ResourceTypeMismatch.into());
     }
+    // A key for the source would be `x-ms-source-encryption-key`, which is refused.
+    check_key(&node.inode, None)?;
     let wanted = range(request, node.inode.length)?;
     Ok((reader, node.inode.etag, wanted))
 }
@@ -161,7 +165,7 @@ pub(super) fn body(call: &mut Call<'_>) -> Result<(Body, Sums)> {
     if request.content_length().is_some_and(|length| length > 0) {
         return Err(ErrorCode::ContentLengthMustBeZero.into());
     }
-    let mut writer = call.store.body_writer();
+    let mut writer = call.store.body_writer(customer_key::of(request)?);
     let (sums, _) = read_checked(call, url, |bytes| writer.push(bytes))?;
     Ok((writer.finish()?, sums))
 }

@@ -1,0 +1,107 @@
+//! Keys that come with requests: what is written with one is sealed by it, and read with it only.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::protocol::common::Call;
+use crate::protocol::reply::Reply;
+use crate::protocol::request::{Face, Request};
+use crate::store::CustomerKey;
+use crate::store::inode::Inode;
+use crate::store::seal::check_key;
+
+const KEY: &str = "x-ms-encryption-key";
+const KEY_HASH: &str = "x-ms-encryption-key-sha256";
+const ALGORITHM: &str = "x-ms-encryption-algorithm";
+const ALGORITHM_KNOWN: &str = "AES256";
+
+/// Whether the request has anything to do with a key of the client's. Some clients name the algorithm without any, which
+/// the service passes over. Recorded.
+fn is_named(request: &Request) -> bool {
+    [KEY, KEY_HASH]
+        .iter()
+        .any(|name| request.headers.contains_key(*name))
+}
+
+/// The key that a request brings. It is only looked for where an operation takes one; [`check`] refuses others.
+pub(super) fn of(request: &Request) -> Result<Option<CustomerKey>> {
+    if !is_named(request) {
+        return Ok(None);
+    }
+    let text = request.required_header(KEY)?;
+    let hash = request.required_header(KEY_HASH)?;
+    let reads = [Method::GET, Method::HEAD].contains(&request.method);
+    match request.header(ALGORITHM)? {
+        Some(ALGORITHM_KNOWN) => {}
+        None if reads => {}
+        None => return Err(StoreError::missing_header(ALGORITHM)),
+        Some(other) => return Err(StoreError::invalid_header(ALGORITHM, other)),
+    }
+    // The key itself is in no answer and no record.
+    let wrong = || StoreError::invalid_header(KEY, "…");
+    let key = STANDARD.decode(text).map_err(|_| wrong())?;
+    let key = CustomerKey::new(&key).ok_or_else(wrong)?;
+    match key.sha256() == hash {
+        true => Ok(Some(key)),
+        false => Err(StoreError::invalid_header(KEY_HASH, hash)),
+    }
+}
+
+/// Refuses a key where no operation takes one, and one that came over the network for everybody to read.
+pub(super) fn check(request: &Request) -> Result<()> {
+    if !is_named(request) {
+        return Ok(());
+    }
+    if !request.is_https && !request.client_ip.is_loopback() {
+        return Err(ErrorCode::AccountRequiresHttps.into());
+    }
+    match takes_key(request) {
+        true => Ok(()),
+        false => Err(StoreError::code(ErrorCode::UnsupportedHeader).element("HeaderName", KEY)),
+    }
+}
+
+fn takes_key(request: &Request) -> bool {
+    if request.path.is_empty() {
+        return false;
+    }
+    let copies = request.headers.contains_key("x-ms-copy-source");
+    let renames = request.headers.contains_key("x-ms-rename-source");
+    let reads = [Method::GET, Method::HEAD].contains(&request.method);
+    match (request.face, request.query.get("comp")) {
+        (Face::Blob, None) => reads || request.method == Method::PUT && !copies,
+        (Face::Blob, Some("blocklist")) => request.method == Method::PUT,
+        (Face::Blob, Some(comp)) => [
+            "block",
+            "appendblock",
+            "page",
+            "metadata",
+            "snapshot",
+            "query",
+        ]
+        .contains(&comp),
+        (Face::Dfs, _) => match request.query.get("action") {
+            None => reads || request.method == Method::PUT && !renames,
+            Some(action) => ["append", "flush", "getstatus"]
+                .iter()
+                .any(|known| action.eq_ignore_ascii_case(known)),
+        },
+    }
+}
+
+/// Says which key sealed what was written or read.
+pub(super) fn answer(request: &Request, reply: &mut Reply) {
+    if let Some(hash) = request.headers.get(KEY_HASH) {
+        reply.set(KEY_HASH, hash.as_bytes());
+    }
+}
+
+impl Call<'_> {
+    /// Refuses a request for a file that was sealed by another key than the one it brings, or with a key for one that
+    /// was not.
+    pub(super) fn check_customer_key(&self, inode: &Inode) -> Result<()> {
+        check_key(inode, of(self.request)?.as_ref())
+    }
+}
