@@ -16,6 +16,8 @@ pub mod clock;
 mod embedded;
 pub mod error;
 pub mod faults;
+#[doc(hidden)]
+pub mod fuzz;
 mod local;
 mod protocol;
 mod serve;

@@ -26,6 +26,7 @@ mod secure;
 mod shared_key;
 mod signatures;
 mod signing;
+mod soak;
 mod sources;
 mod structured;
 mod wire;
