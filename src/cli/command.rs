@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    account, backup, bench, changes, demo, dump, encryption, environment, fs, ingest, link, quota,
-    retention, salvage, serve, snapshot, status, table, token, trickle, verify,
+    account, backup, bench, changes, delegation, demo, dump, encryption, environment, fs, ingest,
+    link, quota, retention, salvage, serve, snapshot, status, table, token, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -98,6 +98,8 @@ pub(crate) enum Command {
     Rekey(encryption::RekeyArgs),
     /// Measure on this machine
     Bench(bench::BenchArgs),
+    /// Revoke the user delegation keys of an account of the emulator
+    RevokeDelegationKeys(delegation::RevokeArgs),
     /// Issue a bearer token for an account of the emulator
     Token(token::TokenArgs),
 }

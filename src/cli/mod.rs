@@ -8,6 +8,7 @@ mod changes;
 mod command;
 mod console;
 mod control;
+mod delegation;
 mod demo;
 mod dump;
 mod encryption;

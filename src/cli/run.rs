@@ -13,9 +13,9 @@ use lakestage::{DataFolder, DataFolderOptions};
 use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
-    account, backup, bench, changes, control, demo, dump, encryption, environment, fs, ingest,
-    link, output, quota, retention, salvage, serve, snapshot, status, table, token, trickle,
-    verify,
+    account, backup, bench, changes, control, delegation, demo, dump, encryption, environment, fs,
+    ingest, link, output, quota, retention, salvage, serve, snapshot, status, table, token,
+    trickle, verify,
 };
 
 const FAILED: u8 = 1;
@@ -110,6 +110,7 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Dump(args) => dump::run(args, session),
         Command::Fs(args) => fs::run(args, session),
         Command::Rekey(args) => encryption::rekey(args, session),
+        Command::RevokeDelegationKeys(args) => delegation::revoke(args, session),
         Command::Token(args) => token::run(args, session),
         Command::Bench(_) | Command::Demo(_) | Command::Serve(_) | Command::Run(_) => {
             anyhow::bail!("a running server does not start another one")

@@ -307,6 +307,23 @@ fn an_encrypted_lake_is_opened_by_its_secret_and_rekeyed() {
 }
 
 #[test]
+fn delegation_keys_are_revoked_from_the_command_line() {
+    let data = tempfile::tempdir().unwrap();
+    for count in ["1", "2"] {
+        let (code, revoked, error) = told(data.path(), &["--json", "revoke-delegation-keys"], "");
+        assert_eq!(code, 0, "{error}");
+        assert!(
+            revoked.contains(&format!("\"revocations\":{count}"))
+                || revoked.contains(&format!("\"revocations\": {count}")),
+            "{revoked}"
+        );
+    }
+    let nobodys = ["revoke-delegation-keys", "--account", "nobody"];
+    let (code, _, error) = told(data.path(), &nobodys, "");
+    assert!(code == 1 && error.contains("nobody"), "{error}");
+}
+
+#[test]
 fn options_about_access_that_make_no_sense_are_refused() {
     let data = tempfile::tempdir().unwrap();
     let code = |options: &[&str]| {

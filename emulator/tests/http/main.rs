@@ -29,4 +29,5 @@ mod signing;
 mod soak;
 mod sources;
 mod structured;
+mod table;
 mod wire;
