@@ -206,7 +206,13 @@ impl FileSystem {
             }
         }
         let record = core.filesystem(&txn, &self.account, &self.name)?;
-        let inode = core.create_in(&mut txn, &record, path, &options.request(), prepared)?;
+        let inode = core.create_in(
+            &mut txn,
+            (&self.account, &record),
+            path,
+            &options.request(),
+            prepared,
+        )?;
         let batch = txn.commit()?;
         core.acknowledge(batch, true)?;
         Ok(Some(inode))

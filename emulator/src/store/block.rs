@@ -208,7 +208,7 @@ impl Store {
                 length,
                 floating,
             };
-            let inode = core.create_in(&mut txn, &record, path, request, prepared)?;
+            let inode = core.create_in(&mut txn, (account, &record), path, request, prepared)?;
             let batch = txn.commit()?;
             core.acknowledge(batch, false)?;
             return Ok(inode);
@@ -376,7 +376,7 @@ impl Store {
             length: node.inode.length,
             floating: Floating::none(&core.extents),
         };
-        let inode = core.create_in(&mut txn, &to, path, &request, prepared)?;
+        let inode = core.create_in(&mut txn, (account, &to), path, &request, prepared)?;
         let batch = txn.commit()?;
         core.acknowledge(batch, false)?;
         Ok(inode)

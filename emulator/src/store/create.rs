@@ -169,7 +169,7 @@ impl Core {
     pub(crate) fn create_in(
         &self,
         txn: &mut Transaction<'_>,
-        filesystem: &Filesystem,
+        (account, filesystem): (&str, &Filesystem),
         path: &StorePath,
         request: &CreateRequest,
         prepared: Prepared,
@@ -215,6 +215,7 @@ impl Core {
             .and_then(|expiry| expiry.resolve(inode.created_unix_ns, self.now_unix_ns()));
         match existing {
             Some(existing) if request.kind == NodeKind::File => {
+                self.keep_overwritten(txn, account, filesystem, path, &existing)?;
                 self.drop_uncommitted(txn, inode.id)?;
                 txn.put_inode(Some(&existing.record), &inode, prepared.stored)?;
             }
@@ -382,7 +383,7 @@ impl Store {
         };
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
-        let inode = core.create_in(&mut txn, &record, path, request, prepared)?;
+        let inode = core.create_in(&mut txn, (account, &record), path, request, prepared)?;
         let batch = txn.commit()?;
         core.acknowledge(batch, force)?;
         Ok(inode)

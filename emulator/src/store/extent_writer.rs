@@ -26,7 +26,7 @@ enum Target {
         folder: PathBuf,
         temporary: PathBuf,
         file: File,
-        sealer: Option<Sealer>,
+        sealer: Option<Box<Sealer>>,
     },
     Memory(Vec<Bytes>),
 }
@@ -49,7 +49,7 @@ impl ExtentWriter {
                         let salt: [u8; SALT_BYTES] = random()?;
                         file.write_all(&salt)
                             .map_err(|e| StoreError::io("write", &temporary, e))?;
-                        Some(keys.extent(id, &salt)?)
+                        Some(Box::new(keys.extent(id, &salt)?))
                     }
                 };
                 let folder = folder.clone();

@@ -283,8 +283,8 @@ fn read_json(
             return Ok(());
         }
         let text = line.strip_suffix(separator.as_bytes()).unwrap_or(&line);
-        let mut values = serde_json::Deserializer::from_slice(text).into_iter();
-        while let Some(value) = values.next() {
+        let values = serde_json::Deserializer::from_slice(text).into_iter();
+        for value in values {
             let row = Row::Json(value.map_err(|error| broken_json(&error, text, position))?);
             if !take(PlacedRow { row, position }) {
                 return Ok(());

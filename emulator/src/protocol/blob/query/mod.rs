@@ -247,7 +247,7 @@ fn query(found: &[Element]) -> Result<Query> {
                 )));
             }
             let rows = ArrowRows::new(&schema).map_err(|e| wrong(e.to_string()))?;
-            Some(Output::Arrow(rows))
+            Some(Output::Arrow(Box::new(rows)))
         }
         false => format(&text, "OutputSerialization")?.map(Output::Text),
     };

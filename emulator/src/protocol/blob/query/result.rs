@@ -17,7 +17,7 @@ const BATCH_ROWS: usize = 10_000;
 /// How rows are answered.
 pub(super) enum Output {
     Text(Format),
-    Arrow(ArrowRows),
+    Arrow(Box<ArrowRows>),
 }
 
 /// The answer so far.
