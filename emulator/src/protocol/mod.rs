@@ -67,8 +67,7 @@ fn as_signed(request: &Request, mut reply: Reply) -> Reply {
 }
 
 /// Headers that ask for what the emulator does not do; to pass over them would be to promise it.
-const UNSUPPORTED_HEADERS: [&str; 5] = [
-    "x-ms-source-encryption-key",
+const UNSUPPORTED_HEADERS: [&str; 4] = [
     "x-ms-encryption-scope",
     "x-ms-immutability-policy-until-date",
     "x-ms-immutability-policy-mode",

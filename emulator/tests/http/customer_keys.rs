@@ -124,6 +124,25 @@ fn every_way_of_writing_takes_a_key_and_keeps_to_it() {
     lake.blob("PUT", "/raw/copy", &[("x-ms-copy-source", &source)], b"")
         .expect_error(409, "BlobUsesCustomerSpecifiedEncryption");
 
+    // Where the bytes are read, the source's key opens them, and another may seal them.
+    let from_source = [
+        ("x-ms-copy-source", &*source),
+        ("x-ms-source-encryption-key", &key.0[0]),
+        ("x-ms-source-encryption-key-sha256", key.hash()),
+        ("x-ms-source-encryption-algorithm", "AES256"),
+    ];
+    let stage = "/raw/copy?comp=block&blockid=YQ==";
+    lake.blob("PUT", stage, &from_source[..1], b"")
+        .expect_error(409, "BlobUsesCustomerSpecifiedEncryption");
+    lake.blob("PUT", stage, &other.with(&from_source), b"")
+        .expect(201);
+    lake.blob("PUT", "/raw/copy?comp=blocklist", &other.with(&[]), list)
+        .expect(201);
+    let read = lake.blob("GET", "/raw/copy", &other.with(&[]), b"");
+    assert_eq!(read.expect(200).text(), "one");
+    lake.blob("PUT", "/raw/copy", &from_source, b"")
+        .expect_error(400, "UnsupportedHeader");
+
     let flat = Lake::flat();
     flat.blob(
         "PUT",

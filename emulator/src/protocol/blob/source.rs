@@ -140,7 +140,7 @@ fn open(call: &Call<'_>, url: &str) -> Result<(ContentReader, u64, Range<u64>)> 
         &source.container,
         &source.path,
     );
-    let (node, reader) = opened.map_err(|error| {
+    let (node, mut reader) = opened.map_err(|error| {
         match error.is(ErrorCode::PathNotFound) || error.is(ErrorCode::FilesystemNotFound) {
             true => ErrorCode::CannotVerifyCopySource.into(),
             false => error,
@@ -150,8 +150,9 @@ fn open(call: &Call<'_>, url: &str) -> Result<(ContentReader, u64, Range<u64>)> 
     if node.inode.is_directory() {
         return Err(ErrorCode::ResourceTypeMismatch.into());
     }
-    // A key for the source would be `x-ms-source-encryption-key`, which is refused.
-    check_key(&node.inode, None)?;
+    let key = customer_key::of_source(request)?;
+    check_key(&node.inode, key.as_ref())?;
+    reader.set_customer_key(key);
     let wanted = range(request, node.inode.length)?;
     Ok((reader, node.inode.etag, wanted))
 }
