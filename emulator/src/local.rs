@@ -259,11 +259,18 @@ impl FileSystem {
     pub fn copy_file(&self, from: &str, to: &str) -> Result<PathInfo> {
         let (from, to) = (StorePath::parse(from)?, StorePath::parse(to)?);
         let request = CreateRequest::new(NodeKind::File, Origin::Blob);
-        let source = (self.name.as_str(), &from, &Principal::Superuser);
+        let source = (&*self.account, &*self.name, &from);
+        let target = (&*self.account, &*self.name);
         let none = Conditions::default();
-        let inode =
-            self.store
-                .copy(&self.account, source, &none, &self.name, &to, request, true)?;
+        let inode = self.store.copy(
+            source,
+            &Principal::Superuser,
+            &none,
+            target,
+            &to,
+            request,
+            true,
+        )?;
         Ok(PathInfo::of(&to, &inode))
     }
 

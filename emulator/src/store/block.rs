@@ -309,8 +309,8 @@ impl Store {
         Ok(blocks)
     }
 
-    /// Makes `path` a file with the content of another one of the account, which is read for whoever stands beside it;
-    /// no bytes are copied.
+    /// Makes `path` a file with the content of another one of the store, which is read for the principal; no bytes are
+    /// copied.
     ///
     /// # Errors
     /// `CannotVerifyCopySource` when the source is not there, `SourceConditionNotMet`, and what creating answers.
@@ -320,22 +320,21 @@ impl Store {
     )]
     pub fn copy(
         &self,
-        account: &str,
-        source: (&str, &StorePath, &Principal),
+        (source_account, source_filesystem, source_path): (&str, &str, &StorePath),
+        principal: &Principal,
         source_conditions: &Conditions,
-        filesystem: &str,
+        (account, filesystem): (&str, &str),
         path: &StorePath,
         mut request: CreateRequest,
         takes_attributes: bool,
     ) -> Result<Inode> {
         let core = self.core();
         let mut txn = core.write()?;
-        let from = core.filesystem(&txn, account, source.0)?;
+        let from = core.filesystem(&txn, source_account, source_filesystem)?;
         let node = core
-            .find(&txn, from.root, source.1)?
+            .find(&txn, from.root, source_path)?
             .ok_or(ErrorCode::CannotVerifyCopySource)?;
-        let principal = source.2;
-        let parents = source.1.split().map_or(&[][..], |(parents, _)| parents);
+        let parents = source_path.split().map_or(&[][..], |(parents, _)| parents);
         core.check_way(&txn, principal, from.root, parents)?;
         core.check_access(principal, &node.inode, READ)?;
         source_conditions.check(
@@ -348,6 +347,13 @@ impl Store {
         // No bytes are copied, so what a customer's key sealed would stay sealed by it.
         check_key(&node.inode, None)?;
         let to = core.filesystem(&txn, account, filesystem)?;
+        let is_flat = core
+            .accounts
+            .iter()
+            .any(|known| known.name == account && known.flat);
+        if request.copy.is_some() && node.inode.origin == Origin::PageBlob && !is_flat {
+            return Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());
+        }
         if request.copy.is_some()
             && core.find(&txn, to.root, path)?.is_some_and(|target| {
                 target.inode.origin.blob_type() != node.inode.origin.blob_type()
