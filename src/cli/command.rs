@@ -6,7 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::{
     account, backup, bench, changes, delegation, demo, dump, encryption, environment, fs, ingest,
-    link, quota, retention, salvage, serve, snapshot, status, table, token, trickle, verify,
+    link, publish, quota, retention, salvage, serve, snapshot, status, table, token, trickle,
+    verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Link(link::LinkArgs),
     /// Say which storage accounts links can publish to
     Account(account::AccountArgs),
+    /// Publish links to their storage accounts, and compare what is there
+    Publish(publish::PublishArgs),
     /// Publish what was committed since the last snapshot
     Snapshot(snapshot::SnapshotArgs),
     /// Show the changes of a table, from a token on

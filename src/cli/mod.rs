@@ -2,6 +2,7 @@
 
 mod access;
 mod account;
+mod arrow_changes;
 mod backup;
 mod bench;
 mod changes;
@@ -20,6 +21,7 @@ mod link;
 mod metrics;
 mod output;
 mod progress;
+mod publish;
 mod quota;
 mod retention;
 mod run;

@@ -14,8 +14,8 @@ use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
     account, backup, bench, changes, control, delegation, demo, dump, encryption, environment, fs,
-    ingest, link, output, quota, retention, salvage, serve, snapshot, status, table, token,
-    trickle, verify,
+    ingest, link, output, publish, quota, retention, salvage, serve, snapshot, status, table,
+    token, trickle, verify,
 };
 
 const FAILED: u8 = 1;
@@ -97,6 +97,7 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Table(args) => table::run(args, session),
         Command::Ingest(args) => ingest::run(args, session),
         Command::Link(args) => link::run(args, session),
+        Command::Publish(args) => publish::run(args, session),
         Command::Snapshot(args) => snapshot::run(args, session),
         Command::Changes(args) => changes::run(args, session),
         Command::Account(args) => account::run(args, session),

@@ -5,6 +5,7 @@
 mod support;
 
 mod account;
+mod backlog;
 mod changes;
 mod command;
 mod csv;
@@ -19,9 +20,11 @@ mod metrics;
 mod model;
 mod operating;
 mod promises;
+mod publishing;
 mod quota;
 mod readme;
 mod rows;
+mod site;
 mod snapshots;
 mod tools;
 mod trickle;

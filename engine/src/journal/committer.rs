@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
 
-use super::{BackPressure, Commit, Durability, Journal};
+use super::{BackPressure, Chain, Commit, Durability, Journal};
 use crate::clock::{Clock, Ticks};
 use crate::environment::Reserved;
 use crate::error::{Error, Result};
@@ -64,6 +64,8 @@ pub(crate) struct Request {
     pub held: HeldRows,
     /// Dropped once the commit is in the tail, which counts from then on.
     pub reserved: Option<Reserved>,
+    /// Where a commit is refused after one that failed.
+    pub chain: Option<Chain>,
 }
 
 struct Queued {
@@ -188,11 +190,27 @@ impl<F: Follower> Thread<F> {
                 bytes += next.request.payload.len();
                 batch.push(next);
             }
+            batch.retain(|queued| self.is_kept(queued));
             self.commit(batch, bytes);
         }
     }
 
+    /// Refuses a commit whose chain is broken off.
+    fn is_kept(&self, queued: &Queued) -> bool {
+        let chain = queued.request.chain.as_ref();
+        let Some(Err(error)) = chain.map(Chain::check) else {
+            return true;
+        };
+        self.start.counters.refused(&error);
+        // Who does not wait for the answer any more has no use for it.
+        let _ = queued.reply.try_send(Err(error));
+        false
+    }
+
     fn commit(&mut self, batch: Vec<Queued>, bytes: usize) {
+        if batch.is_empty() {
+            return;
+        }
         let counters = self.start.counters.clone();
         // Time never runs backwards in the log, whatever the clock does.
         let committed = self.start.clock.now_ticks().max(self.start.last_committed);
@@ -220,7 +238,7 @@ impl<F: Follower> Thread<F> {
             let bytes = commit.payload.len() as u64;
             waiting.push((
                 request.held,
-                request.reserved,
+                (request.reserved, request.chain),
                 reply,
                 receipt,
                 (sent, bytes),
@@ -252,7 +270,10 @@ impl<F: Follower> Thread<F> {
         if let Err(error) = &written {
             tracing::error!(%error, commits = waiting.len(), "commits could not be made durable");
         }
-        for (held, reserved, reply, receipt, (sent, bytes)) in waiting {
+        for (held, (reserved, chain), reply, receipt, (sent, bytes)) in waiting {
+            if let (Some(chain), Err(_)) = (chain, &written) {
+                chain.break_off();
+            }
             match &written {
                 Ok(()) => {
                     let rows = receipt.last_version - receipt.first_version + 1;

@@ -6,6 +6,7 @@
 //! that can lose power.
 
 mod bulk;
+mod chain;
 mod committer;
 mod durability;
 mod frame;
@@ -18,6 +19,7 @@ mod record;
 mod replay;
 mod sled_journal;
 
+pub(crate) use chain::Chain;
 pub use committer::{CommitTicket, Receipt};
 pub(crate) use committer::{
     Committer, Follower, Request as CommitRequest, Start as CommitterStart,

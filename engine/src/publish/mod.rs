@@ -21,6 +21,7 @@ pub(crate) use incremental::Incremental;
 pub(crate) use lease::Leases;
 pub(crate) use metadata::Checksums;
 pub use model_settings::{ModelSettings, PartitionNames};
+pub(crate) use plan::{NewFile, planned_files};
 pub use reader::{SnapshotColumn, SnapshotReader, SnapshotRows, SnapshotTable};
 pub use snapshot::{MODEL_FILE, SnapshotReport};
 pub(crate) use sync::CurrentFiles;

@@ -8,7 +8,7 @@ use super::sync::partitions;
 use crate::block::Extent;
 use crate::catalog::PartitionEntry;
 use crate::checksum::{crc32c, crc32c_of_both};
-use crate::clock::TICKS_PER_SECOND;
+use crate::clock::{TICKS_PER_SECOND, Ticks};
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
 use crate::lake::{Lake, LakeEntry, Part};
@@ -42,14 +42,14 @@ pub(crate) struct NewFile {
 
 impl Plan {
     /// `None` if the lake shows this state already. The tables of `without` leave the link.
+    /// `lake` is `None` where nobody is to look whether it shows what it should; `now` is when the state was taken.
     pub(super) fn of(
-        environment: &Environment,
         state: &State,
         before: &LinkEntry,
-        lake: &dyn Lake,
+        lake: Option<&dyn Lake>,
         without: &[String],
+        now: Ticks,
     ) -> Result<Option<Self>> {
-        let now = environment.inner.clock.now_ticks();
         let number = (now.div_euclid(TICKS_PER_SECOND)).max(before.last_snapshot_s + 1);
         let mut plan = Plan {
             link: before.clone(),
@@ -84,8 +84,11 @@ impl Plan {
     }
 
     /// Whether `model.json` is not what was published last.
-    fn model_is_gone(&mut self, before: &LinkEntry, lake: &dyn Lake) -> Result<bool> {
+    fn model_is_gone(&mut self, before: &LinkEntry, lake: Option<&dyn Lake>) -> Result<bool> {
         let Some((_, published)) = before.history.kept.last_key_value() else {
+            return Ok(false);
+        };
+        let Some(lake) = lake else {
             return Ok(false);
         };
         let model = lake.read(MODEL_FILE)?;
@@ -117,7 +120,7 @@ impl Plan {
         name: &str,
         number: i64,
         table: &mut LinkTable,
-        lake: &dyn Lake,
+        lake: Option<&dyn Lake>,
     ) -> Result<bool> {
         let partitions = partitions(state, name, table)?;
         let published = table.partitions.len();
@@ -131,7 +134,8 @@ impl Plan {
             let published = published.filter(|p| p.changed_version == entry.changed_version);
             if let Some(published) = published {
                 let current = current_path(name, partition);
-                match published.damaged(&current, lake)? {
+                let damaged = lake.map(|lake| published.damaged(&current, lake));
+                match damaged.transpose()?.flatten() {
                     None => continue,
                     Some(damaged) => self.repaired.push(damaged),
                 }
@@ -153,6 +157,26 @@ impl Plan {
         }
         Ok(changed)
     }
+}
+
+/// What publishing a state would write; `None` if the lake shows it already.
+pub(crate) fn planned_files(
+    state: &State,
+    before: &LinkEntry,
+    lake: Option<&dyn Lake>,
+    taken: Ticks,
+) -> Result<Option<PlannedFiles>> {
+    let plan = Plan::of(state, before, lake, &[], taken)?;
+    Ok(plan.map(|plan| PlannedFiles {
+        files: plan.files,
+        link: plan.link,
+    }))
+}
+
+/// The data files that a publication would write, and the link as it would be.
+pub(crate) struct PlannedFiles {
+    pub files: Vec<NewFile>,
+    pub link: LinkEntry,
 }
 
 /// The near-real-time file of a partition.
@@ -192,7 +216,7 @@ impl LinkEntry {
 }
 
 impl NewFile {
-    pub(super) fn new(table: &str, name: &str, partition: &PartitionEntry, path: String) -> Self {
+    pub(crate) fn new(table: &str, name: &str, partition: &PartitionEntry, path: String) -> Self {
         NewFile {
             path,
             table: table.to_owned(),
@@ -214,14 +238,38 @@ impl NewFile {
         environment: &Environment,
         lake: &dyn Lake,
     ) -> Result<LakeEntry> {
-        let packs = &environment.inner.packs;
-        let manifest = packs.manifest(&self.partition.manifest)?;
-        let blocks = manifest.blocks.iter().map(|block| block.extent);
+        let blocks = self.extents(environment)?.into_iter();
         // Where a range begins that is made of several depends on its neighbours, so a lake would not know it again.
         let extents: Vec<Extent> = match lake.takes_over() {
             true => blocks.collect(),
             false => joined(blocks),
         };
+        let write = |parts: &[Part<'_>]| lake.write(&self.path, parts, CSV);
+        let written = self.with_parts(environment, &extents, write)?;
+        if written.length != self.partition.bytes {
+            return Err(Error::Lake(format!(
+                "{} has {} bytes after it was written, and should have {}",
+                self.path, written.length, self.partition.bytes
+            )));
+        }
+        Ok(written)
+    }
+
+    /// The blocks that make it.
+    pub(crate) fn extents(&self, environment: &Environment) -> Result<Vec<Extent>> {
+        let packs = &environment.inner.packs;
+        let manifest = packs.manifest(&self.partition.manifest)?;
+        Ok(manifest.blocks.iter().map(|block| block.extent).collect())
+    }
+
+    /// Hands extents over as a lake takes them.
+    pub(crate) fn with_parts<T>(
+        &self,
+        environment: &Environment,
+        extents: &[Extent],
+        work: impl FnOnce(&[Part<'_>]) -> T,
+    ) -> T {
+        let packs = &environment.inner.packs;
         let files: Vec<_> = extents
             .iter()
             .map(|extent| (pack_name(environment, extent.pack), packs.path(extent.pack)))
@@ -237,14 +285,7 @@ impl NewFile {
                 crc32c: extent.crc32c,
             })
             .collect();
-        let written = lake.write(&self.path, &parts, CSV)?;
-        if written.length != self.partition.bytes {
-            return Err(Error::Lake(format!(
-                "{} has {} bytes after it was written, and should have {}",
-                self.path, written.length, self.partition.bytes
-            )));
-        }
-        Ok(written)
+        work(&parts)
     }
 }
 

@@ -71,6 +71,11 @@ impl Environment {
                 "the link {link} writes folders, and has no near-real-time files"
             )));
         }
+        if self.publish_policy(link).keeps_snapshots() {
+            return Err(Error::invalid(format!(
+                "the link {link} publishes its snapshots in their order, and its near-real-time files come with them"
+            )));
+        }
         self.note_replacing(link, &state, before)?;
         let mut after = before.clone();
         after.synced_version = state.catalog.folded_version;
