@@ -163,6 +163,21 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     array(bytes, at).map(u64::from_le_bytes)
 }
 
+/// The file with the checksum of its footer put right, as far as there is one.
+#[cfg(any(test, fuzzing))]
+pub(super) fn with_checksum(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let Some(tail) = bytes.len().checked_sub(TAIL_BYTES) else {
+        return bytes;
+    };
+    let length = u32_at(&bytes, tail).unwrap_or_default() as usize;
+    if let Some(start) = tail.checked_sub(length) {
+        let crc = crc32c(&[&bytes[start..tail]]);
+        bytes[tail + 4..tail + 8].copy_from_slice(&crc.to_le_bytes());
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -36,9 +36,15 @@ pub(crate) use writer::SegmentWriter;
 use crate::clock::Ticks;
 
 /// Reads a footer that no checksum covers, for a test that no bytes make it panic.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn decode_footer(bytes: &[u8]) -> bool {
     footer::Footer::decode(bytes).is_some()
+}
+
+/// A segment's file with the checksum of its footer put right, for the same.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn with_footer_checksum(bytes: &[u8]) -> Vec<u8> {
+    footer::with_checksum(bytes)
 }
 
 /// A segment as the journal names it.
