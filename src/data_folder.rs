@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use lakestage_emulator::{Account, Store, StoreOptions, SyncMode};
+use lakestage_emulator::{Account, Secret, Store, StoreOptions, SyncMode};
 use lakestage_engine::{Environment, EnvironmentSettings, FolderLake, Lake};
 
 use crate::account::{AccountLake, Accounts};
@@ -32,6 +32,8 @@ pub struct DataFolderOptions {
     pub accounts: Vec<Account>,
     /// When the emulator's changes are on the disk.
     pub sync: SyncMode,
+    /// By what the emulator's lake is encrypted.
+    pub secret: Option<Secret>,
 }
 
 impl Default for DataFolderOptions {
@@ -39,6 +41,7 @@ impl Default for DataFolderOptions {
         DataFolderOptions {
             accounts: vec![Account::well_known()],
             sync: SyncMode::Always,
+            secret: None,
         }
     }
 }
@@ -75,6 +78,18 @@ impl DataFolder {
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The folder of the emulator's lake.
+    #[must_use]
+    pub fn emulator_folder(&self) -> PathBuf {
+        self.root.join(EMULATOR_FOLDER)
+    }
+
+    /// By what the emulator's lake is encrypted, as it was said.
+    #[must_use]
+    pub fn secret(&self) -> Option<&Secret> {
+        self.options.secret.as_ref()
     }
 
     /// The folder of the environment of that name.
@@ -175,9 +190,10 @@ impl DataFolder {
             return Ok(store.clone());
         }
         let options = StoreOptions {
-            folder: Some(self.root.join(EMULATOR_FOLDER)),
+            folder: Some(self.emulator_folder()),
             accounts: self.options.accounts.clone(),
             sync: self.options.sync,
+            secret: self.options.secret.clone(),
             ..StoreOptions::default()
         };
         let opened = Store::open(options)?;

@@ -112,6 +112,9 @@ codes! {
     PreviousSnapshotCannotBeNewer 400 "PreviousSnapshotCannotBeNewer" "The prevsnapshot query parameter value cannot be newer than snapshot query parameter value.";
     PreviousSnapshotNotFound 409 "PreviousSnapshotNotFound" "The previous snapshot is not found.";
     PreviousSnapshotOperationNotSupported 409 "PreviousSnapshotOperationNotSupported" "Differential Get Page Ranges is not supported on the previous snapshot.";
+    BlobUsesCustomerSpecifiedEncryption 409 "BlobUsesCustomerSpecifiedEncryption" "The blob is encrypted with customer specified encryption, but it was not provided in the request.";
+    BlobCustomerSpecifiedEncryptionMismatch 409 "BlobCustomerSpecifiedEncryptionMismatch" "The given customer specified encryption does not match the encryption used to encrypt the blob.";
+    BlobDoesNotUseCustomerSpecifiedEncryption 409 "BlobDoesNotUseCustomerSpecifiedEncryption" "The blob is not encrypted with customer specified encryption, and it was provided in the request.";
     BlobIsSealed 409 "BlobIsSealed" "The blob is sealed and its contents cannot be modified.";
     NoPendingCopyOperation 409 "NoPendingCopyOperation" "There is currently no pending copy operation.";
     BlobOperationNotSupported 409 "BlobOperationNotSupported" "Blob operation is not supported." | "BlobOperationNotSupported" "The file was written by the Data Lake Storage API; use Put Blob to replace it.";
@@ -239,6 +242,9 @@ pub enum StoreError {
     /// An earlier write or sync failed.
     #[error("an earlier write failed ({0}), so nothing more is accepted; open the store again")]
     Poisoned(String),
+    /// The store is not encrypted as it was said to be.
+    #[error("{0}")]
+    Encryption(String),
     /// The caller's reader failed.
     #[error("the data to write could not be read: {0}")]
     Source(io::Error),
@@ -360,7 +366,7 @@ impl StoreError {
                 _ => ErrorKind::Invalid,
             },
             Self::Corrupt { .. } => ErrorKind::Corrupt,
-            Self::Source(_) => ErrorKind::Invalid,
+            Self::Source(_) | Self::Encryption(_) => ErrorKind::Invalid,
             _ => ErrorKind::Unavailable,
         }
     }

@@ -11,10 +11,13 @@
 //! ```
 
 pub mod account;
+mod assembly;
 pub mod clock;
 mod embedded;
 pub mod error;
 pub mod faults;
+#[doc(hidden)]
+pub mod fuzz;
 mod local;
 mod protocol;
 mod serve;
@@ -33,5 +36,5 @@ pub use protocol::auth::{
 };
 pub use server::{BLOB_PORT, DFS_PORT, Server, ServerOptions};
 pub use store::content::ContentReader;
-pub use store::{Store, StoreOptions, SyncMode};
+pub use store::{CustomerKey, Secret, Store, StoreOptions, SyncMode, change_secret};
 pub use tls::Tls;

@@ -3,14 +3,14 @@
 use std::io::Read;
 use std::path::Path;
 
+use crate::assembly::{Assembly, shared_extent};
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::CreateRequest;
 use crate::store::authorize::Principal;
-use crate::store::body::{Body, cut_range};
 use crate::store::condition::Conditions;
-use crate::store::content::{ContentReader, Piece, Segment};
+use crate::store::content::ContentReader;
 use crate::store::core::View;
-use crate::store::extent::{Floating, PIECE_SIZE_BYTES, PIECE_SIZE_MAX_BYTES, Pins};
+use crate::store::extent::PIECE_SIZE_BYTES;
 use crate::store::inode::{ContentHeaders, Inode, NodeKind, Origin, Properties, etag_text};
 use crate::store::list::{LIST_ENTRIES_MAX, ListRequest};
 use crate::store::namespace::Guard;
@@ -192,7 +192,7 @@ impl FileSystem {
         let Assembly {
             body,
             shared,
-            _pins,
+            pins: _pins,
             ..
         } = assembly;
         let prepared = core.prepare(body, Vec::new(), core.wants_sync(true))?;
@@ -206,7 +206,13 @@ impl FileSystem {
             }
         }
         let record = core.filesystem(&txn, &self.account, &self.name)?;
-        let inode = core.create_in(&mut txn, &record, path, &options.request(), prepared)?;
+        let inode = core.create_in(
+            &mut txn,
+            (&self.account, &record),
+            path,
+            &options.request(),
+            prepared,
+        )?;
         let batch = txn.commit()?;
         core.acknowledge(batch, true)?;
         Ok(Some(inode))
@@ -253,11 +259,18 @@ impl FileSystem {
     pub fn copy_file(&self, from: &str, to: &str) -> Result<PathInfo> {
         let (from, to) = (StorePath::parse(from)?, StorePath::parse(to)?);
         let request = CreateRequest::new(NodeKind::File, Origin::Blob);
-        let source = (self.name.as_str(), &from, &Principal::Superuser);
+        let source = (&*self.account, &*self.name, &from);
+        let target = (&*self.account, &*self.name);
         let none = Conditions::default();
-        let inode =
-            self.store
-                .copy(&self.account, source, &none, &self.name, &to, request, true)?;
+        let inode = self.store.copy(
+            source,
+            &Principal::Superuser,
+            &none,
+            target,
+            &to,
+            request,
+            true,
+        )?;
         Ok(PathInfo::of(&to, &inode))
     }
 
@@ -377,115 +390,5 @@ impl FileSystem {
             properties: None,
         };
         self.store.rename(&self.account, &request).map(drop)
-    }
-}
-
-fn shared_extent(value: &Option<Vec<u8>>) -> Option<u64> {
-    let bytes = value.as_ref()?.get(..8)?.try_into().ok()?;
-    Some(u64::from_be_bytes(bytes))
-}
-
-/// A caller's file as this write uses it.
-struct SharedFile {
-    key: String,
-    extent: u64,
-    is_new: bool,
-}
-
-/// Parts on their way to one body.
-struct Assembly<'s> {
-    store: &'s Store,
-    body: Body,
-    shared: Vec<SharedFile>,
-    _pins: Vec<Pins>,
-}
-
-impl<'s> Assembly<'s> {
-    fn new(store: &'s Store) -> Self {
-        let body = Body {
-            segments: Vec::new(),
-            length: 0,
-            floating: Floating::none(&store.core().extents),
-        };
-        Self {
-            store,
-            body,
-            shared: Vec::new(),
-            _pins: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, part: &Part<'_>) -> Result<()> {
-        match *part {
-            Part::Bytes(bytes) => {
-                let core = self.store.core();
-                let mut writer =
-                    crate::store::BodyWriter::new(&core.extents, core.wants_sync(true));
-                writer.push(bytes)?;
-                let Body {
-                    segments,
-                    length,
-                    floating,
-                } = writer.finish()?;
-                self.body.segments.extend(segments);
-                self.body.length += length;
-                self.body.floating.join(floating);
-                Ok(())
-            }
-            Part::Shared {
-                key,
-                file,
-                offset,
-                length,
-                crc32c,
-            } => {
-                let extent = self.extent(key, file)?;
-                self.body.length += length;
-                match u32::try_from(length) {
-                    Ok(short) if short as usize <= PIECE_SIZE_MAX_BYTES => {
-                        self.body
-                            .segments
-                            .push(Segment::Piece(Piece::whole(extent, offset, short, crc32c)));
-                    }
-                    _ => {
-                        let range = offset..offset.saturating_add(length);
-                        self.body
-                            .segments
-                            .extend(cut_range(file, extent, range, crc32c)?);
-                    }
-                }
-                Ok(())
-            }
-        }
-    }
-
-    /// The extent that a caller's file is, linked now unless it was before.
-    fn extent(&mut self, key: &str, file: &Path) -> Result<u64> {
-        if let Some(known) = self.shared.iter().find(|shared| shared.key == key) {
-            return Ok(known.extent);
-        }
-        let core = self.store.core();
-        let known = {
-            // Pinned before the namespace moves on, so that its file stays until it is referenced.
-            let view = core.read();
-            let known = shared_extent(&view.get(&key::shared(key))?);
-            self._pins
-                .extend(known.map(|extent| core.extents.pin(vec![extent])));
-            known
-        };
-        let (extent, is_new) = match known {
-            Some(extent) => (extent, false),
-            None => {
-                let (extent, floating) = core.extents.link(file, core.wants_sync(true))?;
-                self.body.floating.join(floating);
-                (extent, true)
-            }
-        };
-        self.shared.push(SharedFile {
-            key: key.to_owned(),
-            extent,
-            is_new,
-        });
-        Ok(extent)
     }
 }

@@ -159,7 +159,11 @@ fn carry_out(
     reply.unwrap_or_else(|error| error_reply(&error, request))
 }
 
-fn try_carry_out(store: &Store, request: &Request, body: &mut RequestBody) -> Result<Reply> {
+pub(crate) fn try_carry_out(
+    store: &Store,
+    request: &Request,
+    body: &mut RequestBody,
+) -> Result<Reply> {
     if issuer::is_asked(request) {
         return issuer::answer(store, request, body);
     }

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    account, backup, bench, changes, demo, dump, environment, export, fs, ingest, link, publish,
-    quota, retention, salvage, serve, snapshot, status, table, token, trickle, verify,
+    account, backup, bench, changes, delegation, demo, dump, encryption, environment, export, fs,
+    ingest, link, publish, quota, retention, salvage, serve, snapshot, status, table, token,
+    trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -46,6 +47,9 @@ pub(crate) struct Cli {
     /// Write JSON for scripts instead of text for people; errors too
     #[arg(long, global = true, help_heading = "Everywhere")]
     pub json: bool,
+
+    #[command(flatten)]
+    pub encryption: encryption::EncryptionArgs,
 
     #[command(subcommand)]
     pub command: Command,
@@ -95,8 +99,12 @@ pub(crate) enum Command {
     Dump(dump::DumpArgs),
     /// Work with the files of the emulator's lake
     Fs(fs::FsArgs),
+    /// Encrypt the lake by another key file or passphrase
+    Rekey(encryption::RekeyArgs),
     /// Measure on this machine
     Bench(bench::BenchArgs),
+    /// Revoke the user delegation keys of an account of the emulator
+    RevokeDelegationKeys(delegation::RevokeArgs),
     /// Issue a bearer token for an account of the emulator
     Token(token::TokenArgs),
 }
@@ -109,6 +117,7 @@ impl Cli {
             Command::Bench(_)
                 | Command::Demo(_)
                 | Command::Serve(_)
+                | Command::Rekey(_)
                 | Command::Run(_)
                 | Command::Token(_)
         )

@@ -13,9 +13,9 @@ use lakestage::{DataFolder, DataFolderOptions};
 use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
-    account, backup, bench, changes, control, demo, dump, environment, export, fs, ingest, link,
-    output, publish, quota, retention, salvage, serve, snapshot, status, table, token, trickle,
-    verify,
+    account, backup, bench, changes, control, delegation, demo, dump, encryption, environment,
+    export, fs, ingest, link, output, publish, quota, retention, salvage, serve, snapshot, status,
+    table, token, trickle, verify,
 };
 
 const FAILED: u8 = 1;
@@ -65,7 +65,13 @@ fn start(cli: Cli, console: &LocalConsole) -> Result<u8> {
         let arguments: Vec<OsString> = env::args_os().skip(1).collect();
         return control::forward(server, &arguments, &folder, console);
     }
-    let data = DataFolder::new(folder.join(&cli.data), DataFolderOptions::default());
+    let data = {
+        let options = DataFolderOptions {
+            secret: cli.encryption.secret()?,
+            ..DataFolderOptions::default()
+        };
+        DataFolder::new(folder.join(&cli.data), options)
+    };
     match cli.command {
         Command::Demo(args) => demo::run(&args, &data, console, cli.json)?,
         Command::Serve(args) => serve::run(&args, &data, console, cli.json)?,
@@ -105,6 +111,8 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Verify(args) => verify::run(args, session),
         Command::Dump(args) => dump::run(args, session),
         Command::Fs(args) => fs::run(args, session),
+        Command::Rekey(args) => encryption::rekey(args, session),
+        Command::RevokeDelegationKeys(args) => delegation::revoke(args, session),
         Command::Token(args) => token::run(args, session),
         Command::Bench(_) | Command::Demo(_) | Command::Serve(_) | Command::Run(_) => {
             anyhow::bail!("a running server does not start another one")

@@ -154,10 +154,12 @@ impl FromStr for AccountChoice {
 }
 
 impl ServerArgs {
-    pub(crate) fn data_folder_options(&self, sync: SyncMode) -> DataFolderOptions {
+    /// How to open what another data folder names, served as the arguments say.
+    pub(crate) fn data_folder_options(&self, sync: SyncMode, of: &DataFolder) -> DataFolderOptions {
         DataFolderOptions {
             accounts: self.all_accounts(),
             sync,
+            secret: of.secret().cloned(),
         }
     }
 
@@ -309,7 +311,7 @@ impl Serving {
     /// Opens the folder, its ports if they are to `listen`, and lets other commands in.
     pub(crate) fn start(args: &ServeArgs, data: &DataFolder, listen: bool) -> Result<Self> {
         args.server.check()?;
-        let options = args.server.data_folder_options(args.sync.into());
+        let options = args.server.data_folder_options(args.sync.into(), data);
         let data = Arc::new(DataFolder::new(data.root().to_owned(), options));
         let server = listen.then(|| args.server.start(&data)).transpose()?;
         let environments = data.environment_names()?;
@@ -358,6 +360,9 @@ pub(crate) fn run(
     json: bool,
 ) -> Result<()> {
     if args.memory {
+        if data.secret().is_some() {
+            bail!("--encrypt is for what stands on a disk, and of --memory nothing does");
+        }
         return run_in_memory(args, console, json);
     }
     let ending = Ending::watch()?;

@@ -258,6 +258,72 @@ fn an_option_about_an_account_that_is_not_there_is_refused() {
 }
 
 #[test]
+fn an_encrypted_lake_is_opened_by_its_secret_and_rekeyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.display().to_string()
+    };
+    let key = file("key", &"k".repeat(32));
+    let words = file("words", "nobody knows\n");
+    let by_key = ["--encrypt", "key-file", "--key-file", &key];
+    let by_words = ["--encrypt", "passphrase", "--passphrase-file", &words];
+    let data = folder.path().join("data");
+    let run = |secret: &[&str], command: &[&str]| {
+        told(&data, &[secret, command].concat(), "some content")
+    };
+    let (code, _, error) = run(&by_key, &["fs", "mkdir", "raw"]);
+    assert_eq!(code, 0, "{error}");
+    let (code, _, error) = run(&[], &["fs", "ls"]);
+    assert!(code == 1 && error.contains("--encrypt"), "{error}");
+    let (code, _, error) = run(&by_words, &["fs", "ls"]);
+    assert!(code == 1 && error.contains("by a key file"), "{error}");
+    let other = file("other", &"o".repeat(32));
+    let (code, _, error) = run(
+        &["--encrypt", "key-file", "--key-file", &other],
+        &["fs", "ls"],
+    );
+    assert!(code == 1 && error.contains("not the one"), "{error}");
+
+    let to_words = [
+        "rekey",
+        "--to",
+        "passphrase",
+        "--to-passphrase-file",
+        &words,
+    ];
+    let (code, _, error) = run(&[], &to_words);
+    assert!(code == 1 && error.contains("--encrypt"), "{error}");
+    let (code, told_that, error) = run(&by_key, &to_words);
+    assert_eq!(code, 0, "{error}");
+    assert!(told_that.contains("new secret"), "{told_that}");
+    assert_eq!(run(&by_key, &["fs", "ls"]).0, 1);
+    let (code, listed, error) = run(&by_words, &["fs", "ls"]);
+    assert_eq!(code, 0, "{error}");
+    assert!(listed.contains("raw"), "{listed}");
+    let (code, _, error) = run(&by_words, &["serve", "--memory"]);
+    assert!(code == 1 && error.contains("--memory"), "{error}");
+}
+
+#[test]
+fn delegation_keys_are_revoked_from_the_command_line() {
+    let data = tempfile::tempdir().unwrap();
+    for count in ["1", "2"] {
+        let (code, revoked, error) = told(data.path(), &["--json", "revoke-delegation-keys"], "");
+        assert_eq!(code, 0, "{error}");
+        assert!(
+            revoked.contains(&format!("\"revocations\":{count}"))
+                || revoked.contains(&format!("\"revocations\": {count}")),
+            "{revoked}"
+        );
+    }
+    let nobodys = ["revoke-delegation-keys", "--account", "nobody"];
+    let (code, _, error) = told(data.path(), &nobodys, "");
+    assert!(code == 1 && error.contains("nobody"), "{error}");
+}
+
+#[test]
 fn options_about_access_that_make_no_sense_are_refused() {
     let data = tempfile::tempdir().unwrap();
     let code = |options: &[&str]| {

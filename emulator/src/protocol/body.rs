@@ -7,7 +7,7 @@ use tokio::sync::mpsc::Receiver;
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::structured::Decoder;
-use crate::store::Store;
+use crate::store::BodyWriter;
 use crate::store::body::Body;
 
 /// What is read of a body that nobody wants, so that the client gets to see the answer.
@@ -55,15 +55,14 @@ impl RequestBody {
         }
     }
 
-    /// Stores it, and lets `see` have a look at the bytes as they pass.
+    /// Stores it by `writer`, and lets `see` have a look at the bytes as they pass.
     pub(crate) fn store(
         &mut self,
-        store: &Store,
+        mut writer: BodyWriter,
         length_expected: Option<u64>,
         bytes_max: u64,
         mut see: impl FnMut(&[u8]),
     ) -> Result<Body> {
-        let mut writer = store.body_writer();
         let mut length = 0_u64;
         while let Some(chunk) = self.next_chunk().map_err(StoreError::Source)? {
             length += chunk.len() as u64;
@@ -85,11 +84,10 @@ impl RequestBody {
     /// As [`RequestBody::store`], of a body in segments; what is stored, and seen, is its content.
     pub(crate) fn store_structured(
         &mut self,
-        store: &Store,
+        mut writer: BodyWriter,
         bytes_max: u64,
         mut see: impl FnMut(&[u8]),
     ) -> Result<Body> {
-        let mut writer = store.body_writer();
         let mut decoder = Decoder::new();
         let mut length = 0_u64;
         while let Some(chunk) = self.next_chunk().map_err(StoreError::Source)? {

@@ -7,6 +7,7 @@ use md5::{Digest as _, Md5};
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::common::{BODY_MAX_BYTES, Call};
+use crate::protocol::customer_key;
 use crate::protocol::reply::Reply;
 use crate::protocol::request::Request;
 use crate::protocol::structured::{self, FORM};
@@ -145,12 +146,11 @@ impl Call<'_> {
         let mut sums = Checksums::of(self.request, answered)?;
         let length = self.request.content_length();
         let structured = structured::is_wanted(self.request)?;
+        let writer = self.store.body_writer(customer_key::of(self.request)?);
         let see = |bytes: &[u8]| sums.see(bytes);
         let body = match structured {
-            false => self.body.store(self.store, length, BODY_MAX_BYTES, see)?,
-            true => self
-                .body
-                .store_structured(self.store, BODY_MAX_BYTES, see)?,
+            false => self.body.store(writer, length, BODY_MAX_BYTES, see)?,
+            true => self.body.store_structured(writer, BODY_MAX_BYTES, see)?,
         };
         let name = "x-ms-structured-content-length";
         if let (true, Some(announced)) = (structured, self.request.header(name)?)

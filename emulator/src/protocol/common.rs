@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::body::RequestBody;
+use crate::protocol::customer_key;
 use crate::protocol::reply::Reply;
 use crate::protocol::request::Request;
 use crate::store::Store;
@@ -89,6 +90,7 @@ pub(crate) fn guard(request: &Request) -> Result<Guard> {
         lease_id: request.header("x-ms-lease-id")?.map(str::to_owned),
         principal: request.principal.clone(),
         creates_only: request.creates_only,
+        customer_key: customer_key::of(request)?,
     })
 }
 
@@ -254,6 +256,9 @@ impl Reply {
         }
         if !inode.tags.is_empty() {
             self.set("x-ms-tag-count", inode.tags.len().to_string());
+        }
+        if let Some(hash) = &inode.customer_key_sha256 {
+            self.set("x-ms-encryption-key-sha256", hash);
         }
         if let Some(context) = &inode.encryption_context {
             self.set("x-ms-encryption-context", context);

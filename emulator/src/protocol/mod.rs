@@ -8,6 +8,7 @@ mod blob;
 pub(crate) mod body;
 mod checksums;
 mod common;
+mod customer_key;
 mod dfs;
 pub(crate) mod query;
 mod read;
@@ -29,6 +30,7 @@ use self::request::{Face, Request};
 /// Carries out a request whose signature is good.
 pub(crate) fn carry_out(store: &Store, request: &Request, body: &mut RequestBody) -> Result<Reply> {
     refuse_unsupported(request)?;
+    customer_key::check(request)?;
     secondary::check(request)?;
     let mut call = common::Call {
         store,
@@ -39,7 +41,9 @@ pub(crate) fn carry_out(store: &Store, request: &Request, body: &mut RequestBody
         Face::Dfs => dfs::dispatch(&mut call),
         Face::Blob => blob::dispatch(&mut call),
     }?;
-    Ok(as_signed(request, reply))
+    let mut reply = as_signed(request, reply);
+    customer_key::answer(request, &mut reply);
+    Ok(reply)
 }
 
 /// Headers of the answer to a read that a shared access signature sets.
@@ -63,10 +67,7 @@ fn as_signed(request: &Request, mut reply: Reply) -> Reply {
 }
 
 /// Headers that ask for what the emulator does not do; to pass over them would be to promise it.
-const UNSUPPORTED_HEADERS: [&str; 7] = [
-    "x-ms-encryption-key",
-    "x-ms-encryption-key-sha256",
-    "x-ms-source-encryption-key",
+const UNSUPPORTED_HEADERS: [&str; 4] = [
     "x-ms-encryption-scope",
     "x-ms-immutability-policy-until-date",
     "x-ms-immutability-policy-mode",

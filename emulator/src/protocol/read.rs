@@ -7,6 +7,7 @@ use md5::Digest as _;
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::checksums::crc64_of;
 use crate::protocol::common::{Call, conditions};
+use crate::protocol::customer_key;
 use crate::protocol::reply::{Reply, ReplyBody};
 use crate::protocol::request::Request;
 use crate::protocol::structured;
@@ -53,7 +54,7 @@ fn span(request: &Request, length: u64) -> Result<Span> {
     Ok(Span::Part { first, last })
 }
 
-/// Checks the conditions and the lease of a read.
+/// Checks the conditions, the lease and the customer's key of a read.
 pub(super) fn check(call: &Call<'_>, inode: &Inode) -> Result<()> {
     let now = call.store.now_unix_ns();
     conditions(call.request, "")?.check(Some(inode.version()), ConditionUse::Read)?;
@@ -61,7 +62,8 @@ pub(super) fn check(call: &Call<'_>, inode: &Inode) -> Result<()> {
         inode.lease.as_ref(),
         call.request.header("x-ms-lease-id")?,
         now,
-    )
+    )?;
+    call.check_customer_key(inode)
 }
 
 /// Whether the range's MD5 is wanted, or its CRC-64; both at once is an error.
@@ -93,6 +95,7 @@ pub(super) fn get(call: &Call<'_>) -> Result<Reply> {
     )?;
     let inode = node.inode;
     check(call, &inode)?;
+    reader.set_customer_key(customer_key::of(request)?);
     let reply = Reply::new(200).attributes(&inode, request.is_flat, call.store.now_unix_ns());
     let Span::Part { first, last } = span(request, inode.length)? else {
         let length = inode.length;

@@ -222,10 +222,7 @@ impl Request {
 
     /// A path as the account has them.
     pub(crate) fn path_of(&self, text: &str) -> Result<StorePath> {
-        match self.is_flat {
-            true => StorePath::flat(text),
-            false => StorePath::parse(text),
-        }
+        path_in(self.is_flat, text)
     }
 
     /// The path within the filesystem, or the snapshot of it that the query names.
@@ -239,18 +236,7 @@ impl Request {
 
     /// The snapshot of a path.
     pub(crate) fn snapshot_of(&self, path: &StorePath, time: &str) -> Result<StorePath> {
-        let is_time = time.parse::<jiff::Timestamp>().is_ok() && !time.contains('\0');
-        match (self.is_flat, is_time) {
-            (true, true) => Ok(path.snapshot(time)),
-            (true, false) => Err(StoreError::invalid_query(
-                "snapshot",
-                time,
-                "It is not a time.",
-            )),
-            (false, _) => {
-                Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into())
-            }
-        }
+        snapshot_in(self.is_flat, path, time)
     }
 
     /// Refuses what takes directories or access control lists, in an account without them.
@@ -268,6 +254,28 @@ impl Request {
             .ok()?
             .parse()
             .ok()
+    }
+}
+
+/// A path as an account has them that is flat or not.
+pub(crate) fn path_in(is_flat: bool, text: &str) -> Result<StorePath> {
+    match is_flat {
+        true => StorePath::flat(text),
+        false => StorePath::parse(text),
+    }
+}
+
+/// The snapshot of a path in an account that is flat or not.
+pub(crate) fn snapshot_in(is_flat: bool, path: &StorePath, time: &str) -> Result<StorePath> {
+    let is_time = time.parse::<jiff::Timestamp>().is_ok() && !time.contains('\0');
+    match (is_flat, is_time) {
+        (true, true) => Ok(path.snapshot(time)),
+        (true, false) => Err(StoreError::invalid_query(
+            "snapshot",
+            time,
+            "It is not a time.",
+        )),
+        (false, _) => Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into()),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::store::content::Content;
 use crate::store::inode::{Inode, Origin};
 use crate::store::namespace::Guard;
 use crate::store::path::StorePath;
+use crate::store::seal::check_key;
 
 /// Blocks of one append blob at most.
 const APPENDED_BLOCKS_MAX: u32 = 50_000;
@@ -46,6 +47,7 @@ impl Store {
         if node.inode.is_sealed {
             return Err(ErrorCode::BlobIsSealed.into());
         }
+        check_key(&node.inode, guard.customer_key.as_ref())?;
         if node.inode.appended_blocks >= APPENDED_BLOCKS_MAX {
             return Err(ErrorCode::BlockCountExceedsLimit.into());
         }

@@ -16,6 +16,7 @@ use crate::store::inode::{Inode, Origin};
 use crate::store::lease;
 use crate::store::namespace::{Guard, Node};
 use crate::store::path::StorePath;
+use crate::store::seal::{CustomerKey, check_hash, check_key};
 use crate::store::transaction::Transaction;
 use crate::store::{Store, key};
 
@@ -154,8 +155,8 @@ impl Store {
         core.put_waiting(
             &mut txn,
             key::staged(record.id, &text, block_id),
-            stored,
-            length,
+            (stored, length),
+            guard.customer_key.as_ref(),
         )?;
         txn.adopt(floating);
         let batch = txn.commit()?;
@@ -186,7 +187,8 @@ impl Store {
                 (node, core.staged(record.id, path)?, record)
             };
             check_target(node.as_ref())?;
-            let content = self.chosen(node.as_ref(), &staged, list)?;
+            let key = request.guard.customer_key.as_ref();
+            let content = self.chosen(node.as_ref(), &staged, list, key)?;
             let length = content.length();
             let (stored, floating) = core.store_content(content, core.extents.sync)?;
             let mut txn = core.write()?;
@@ -206,7 +208,7 @@ impl Store {
                 length,
                 floating,
             };
-            let inode = core.create_in(&mut txn, &record, path, request, prepared)?;
+            let inode = core.create_in(&mut txn, (account, &record), path, request, prepared)?;
             let batch = txn.commit()?;
             core.acknowledge(batch, false)?;
             return Ok(inode);
@@ -219,6 +221,7 @@ impl Store {
         node: Option<&Node>,
         staged: &BTreeMap<Vec<u8>, Waiting>,
         list: &[(BlockChoice, Vec<u8>)],
+        customer_key: Option<&CustomerKey>,
     ) -> Result<Content> {
         let core = self.core();
         let committed = match node {
@@ -234,11 +237,19 @@ impl Store {
                 .then(|| committed.get(id))
                 .flatten();
             let (length, segments) = match (from_staged, from_file) {
-                (Some(waiting), _) => (
-                    waiting.length,
-                    core.content(&waiting.stored)?.segments.clone(),
-                ),
-                (None, Some((length, segments))) => (*length, segments.clone()),
+                (Some(waiting), _) => {
+                    check_hash(waiting.customer_key_sha256.as_deref(), customer_key)?;
+                    (
+                        waiting.length,
+                        core.content(&waiting.stored)?.segments.clone(),
+                    )
+                }
+                (None, Some((length, segments))) => {
+                    if let Some(node) = node {
+                        check_key(&node.inode, customer_key)?;
+                    }
+                    (*length, segments.clone())
+                }
                 (None, None) => return Err(ErrorCode::InvalidBlockList.into()),
             };
             content.segments.extend(segments);
@@ -298,8 +309,8 @@ impl Store {
         Ok(blocks)
     }
 
-    /// Makes `path` a file with the content of another one of the account, which is read for whoever stands beside it;
-    /// no bytes are copied.
+    /// Makes `path` a file with the content of another one of the store, which is read for the principal; no bytes are
+    /// copied.
     ///
     /// # Errors
     /// `CannotVerifyCopySource` when the source is not there, `SourceConditionNotMet`, and what creating answers.
@@ -309,22 +320,21 @@ impl Store {
     )]
     pub fn copy(
         &self,
-        account: &str,
-        source: (&str, &StorePath, &Principal),
+        (source_account, source_filesystem, source_path): (&str, &str, &StorePath),
+        principal: &Principal,
         source_conditions: &Conditions,
-        filesystem: &str,
+        (account, filesystem): (&str, &str),
         path: &StorePath,
         mut request: CreateRequest,
         takes_attributes: bool,
     ) -> Result<Inode> {
         let core = self.core();
         let mut txn = core.write()?;
-        let from = core.filesystem(&txn, account, source.0)?;
+        let from = core.filesystem(&txn, source_account, source_filesystem)?;
         let node = core
-            .find(&txn, from.root, source.1)?
+            .find(&txn, from.root, source_path)?
             .ok_or(ErrorCode::CannotVerifyCopySource)?;
-        let principal = source.2;
-        let parents = source.1.split().map_or(&[][..], |(parents, _)| parents);
+        let parents = source_path.split().map_or(&[][..], |(parents, _)| parents);
         core.check_way(&txn, principal, from.root, parents)?;
         core.check_access(principal, &node.inode, READ)?;
         source_conditions.check(
@@ -334,7 +344,16 @@ impl Store {
         if node.inode.is_directory() {
             return Err(ErrorCode::ResourceTypeMismatch.into());
         }
+        // No bytes are copied, so what a customer's key sealed would stay sealed by it.
+        check_key(&node.inode, None)?;
         let to = core.filesystem(&txn, account, filesystem)?;
+        let is_flat = core
+            .accounts
+            .iter()
+            .any(|known| known.name == account && known.flat);
+        if request.copy.is_some() && node.inode.origin == Origin::PageBlob && !is_flat {
+            return Err(ErrorCode::FeatureNotYetSupportedForHierarchicalNamespaceAccounts.into());
+        }
         if request.copy.is_some()
             && core.find(&txn, to.root, path)?.is_some_and(|target| {
                 target.inode.origin.blob_type() != node.inode.origin.blob_type()
@@ -363,7 +382,7 @@ impl Store {
             length: node.inode.length,
             floating: Floating::none(&core.extents),
         };
-        let inode = core.create_in(&mut txn, &to, path, &request, prepared)?;
+        let inode = core.create_in(&mut txn, (account, &to), path, &request, prepared)?;
         let batch = txn.commit()?;
         core.acknowledge(batch, false)?;
         Ok(inode)

@@ -9,9 +9,9 @@ use crc_fast::{CrcAlgorithm, Digest};
 
 use crate::error::{Result, StoreError};
 use crate::store::content::{Piece, Segment};
-use crate::store::extent::{
-    ExtentWriter, Extents, Floating, INLINE_SIZE_MAX_BYTES, PIECE_SIZE_BYTES, crc32c,
-};
+use crate::store::extent::{Extents, Floating, INLINE_SIZE_MAX_BYTES, PIECE_SIZE_BYTES, crc32c};
+use crate::store::extent_writer::ExtentWriter;
+use crate::store::seal::CustomerKey;
 
 /// A body that is stored and not yet part of any file.
 #[derive(Debug)]
@@ -26,9 +26,18 @@ pub(crate) struct BodyWriter {
     extents: Arc<Extents>,
     writer: Option<ExtentWriter>,
     buffer: Vec<u8>,
-    pieces: Vec<(u64, u32, u32)>,
+    pieces: Vec<Cut>,
     length: u64,
     sync: bool,
+    key: Option<CustomerKey>,
+}
+
+/// A piece that is written.
+struct Cut {
+    offset: u64,
+    stored_length: u32,
+    crc32c: u32,
+    length: u32,
 }
 
 impl BodyWriter {
@@ -42,7 +51,14 @@ impl BodyWriter {
             pieces: Vec::new(),
             length: 0,
             sync,
+            key: None,
         }
+    }
+
+    /// Seals everything by a customer's key; nothing of it stands in the namespace then.
+    pub(crate) fn sealed_by(mut self, key: Option<CustomerKey>) -> Self {
+        self.key = key;
+        self
     }
 
     pub(crate) fn push(&mut self, mut bytes: &[u8]) -> Result<()> {
@@ -64,18 +80,25 @@ impl BodyWriter {
             Some(writer) => writer,
             None => self.writer.insert(ExtentWriter::create(&self.extents)?),
         };
-        let offset = self
-            .pieces
-            .last()
-            .map_or(0, |(offset, length, _)| offset + u64::from(*length));
-        self.pieces
-            .push((offset, self.buffer.len() as u32, crc32c(&self.buffer)));
-        writer.take(&mut self.buffer)
+        let length = self.buffer.len() as u32;
+        if let Some(key) = &self.key {
+            self.buffer = key.seal(&self.buffer)?;
+        }
+        let (stored_length, crc32c) = (self.buffer.len() as u32, crc32c(&self.buffer));
+        let offset = writer.take(&mut self.buffer)?;
+        self.pieces.push(Cut {
+            offset,
+            stored_length,
+            crc32c,
+            length,
+        });
+        Ok(())
     }
 
     pub(crate) fn finish(mut self) -> Result<Body> {
         let length = self.length;
-        if self.writer.is_none() && self.buffer.len() <= INLINE_SIZE_MAX_BYTES {
+        let stays_here = self.key.is_none() || self.buffer.is_empty();
+        if self.writer.is_none() && self.buffer.len() <= INLINE_SIZE_MAX_BYTES && stays_here {
             let floating = Floating::none(&self.extents);
             let segments = if self.buffer.is_empty() {
                 Vec::new()
@@ -102,7 +125,13 @@ impl BodyWriter {
         let segments = self
             .pieces
             .iter()
-            .map(|(offset, length, crc)| Segment::Piece(Piece::whole(id, *offset, *length, *crc)))
+            .map(|cut| {
+                Segment::Piece(Piece {
+                    length: cut.length,
+                    is_customers: self.key.is_some(),
+                    ..Piece::whole(id, cut.offset, cut.stored_length, cut.crc32c)
+                })
+            })
             .collect();
         Ok(Body {
             segments,
@@ -146,4 +175,35 @@ pub(crate) fn cut_range(
         ));
     }
     Ok(segments)
+}
+
+/// Copies a range of a caller's file, and checks it against `expected`.
+pub(crate) fn copy_range(
+    path: &Path,
+    mut writer: BodyWriter,
+    range: std::ops::Range<u64>,
+    expected: u32,
+) -> Result<Body> {
+    let failed = |e| StoreError::io("read", path, e);
+    let mut file = File::open(path).map_err(|e| StoreError::io("open", path, e))?;
+    file.seek(SeekFrom::Start(range.start)).map_err(failed)?;
+    let mut whole = Digest::new(CrcAlgorithm::Crc32Iscsi);
+    let mut bytes = vec![0; PIECE_SIZE_BYTES];
+    let mut left = range.end.saturating_sub(range.start);
+    while left > 0 {
+        let length =
+            usize::try_from(left).map_or(PIECE_SIZE_BYTES, |left| left.min(PIECE_SIZE_BYTES));
+        let (run, _) = bytes.split_at_mut(length);
+        file.read_exact(run).map_err(failed)?;
+        whole.update(run);
+        writer.push(run)?;
+        left -= length as u64;
+    }
+    match whole.finalize() as u32 == expected {
+        true => writer.finish(),
+        false => Err(StoreError::corrupt(
+            path.display().to_string(),
+            "its checksum is not the one given",
+        )),
+    }
 }

@@ -84,7 +84,8 @@ impl Conditions {
         if let Some(filter) = &self.if_tags
             && !current.tags.is_some_and(|tags| filter.matches(tags))
         {
-            return Err(not_met());
+            // The service does not tell a source's tags from the target's. Recorded.
+            return Err(ErrorCode::ConditionNotMet.into());
         }
         let modified_unix_s = current.modified_unix_ns.div_euclid(NS_PER_S);
         if self

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::error::{Result, StoreError};
 use crate::store::extent::{Extents, OpenExtent, Pins};
+use crate::store::seal::CustomerKey;
 
 /// A stored content list up to this size stands in the inode's own record.
 pub(crate) const CONTENT_INLINE_MAX_BYTES: usize = 2_100;
@@ -29,6 +30,8 @@ pub(crate) struct Piece {
     pub(crate) crc32c: u32,
     pub(crate) skip: u32,
     pub(crate) length: u32,
+    /// Whether what is stored was sealed by a customer's key; `skip` and `length` are of what is sealed.
+    pub(crate) is_customers: bool,
 }
 
 impl Piece {
@@ -40,6 +43,7 @@ impl Piece {
             crc32c,
             skip: 0,
             length,
+            is_customers: false,
         }
     }
 }
@@ -214,7 +218,7 @@ fn encode_segment(out: &mut Vec<u8>, segment: &Segment) {
             out.extend_from_slice(bytes);
         }
         Segment::Piece(piece) => {
-            out.push(1);
+            out.push(if piece.is_customers { 3 } else { 1 });
             put_u64(out, piece.extent);
             put_u64(out, piece.offset);
             for value in [piece.stored_length, piece.crc32c, piece.skip, piece.length] {
@@ -234,7 +238,7 @@ fn decode_segment(input: &mut Input<'_>) -> Option<Segment> {
             let length = input.u32()?;
             Some(Segment::Inline(input.take(length as usize)?.to_vec()))
         }
-        1 => {
+        tag @ (1 | 3) => {
             let piece = Piece {
                 extent: input.u64()?,
                 offset: input.u64()?,
@@ -242,6 +246,7 @@ fn decode_segment(input: &mut Input<'_>) -> Option<Segment> {
                 crc32c: input.u32()?,
                 skip: input.u32()?,
                 length: input.u32()?,
+                is_customers: tag == 3,
             };
             let inside =
                 u64::from(piece.skip) + u64::from(piece.length) <= u64::from(piece.stored_length);
@@ -376,6 +381,11 @@ impl ContentReader {
         Ok(out)
     }
 
+    /// What pieces that a customer's key sealed are opened by.
+    pub(crate) fn set_customer_key(&mut self, key: Option<CustomerKey>) {
+        self.open.customer_key = key;
+    }
+
     pub(crate) fn set_position(&mut self, position: u64) {
         self.position = position;
     }
@@ -440,6 +450,14 @@ mod tests {
             ],
             blocks,
         }
+    }
+
+    #[test]
+    fn a_customers_piece_is_decoded_as_one() {
+        let mut piece = Piece::whole(8, 0, 28 + 4, 1);
+        (piece.length, piece.is_customers) = (4, true);
+        let content = Content::of(vec![Segment::Piece(piece)]);
+        assert_eq!(Content::decode(&content.encode()), Some(content));
     }
 
     #[test]

@@ -12,7 +12,9 @@ use crate::error::{Result, StoreError};
 use crate::store::content::{
     CONTENT_INLINE_MAX_BYTES, Content, INLINE_TOTAL_MAX_BYTES, Piece, Segment,
 };
+use crate::store::encryption::Keys;
 use crate::store::extent::{Extents, Floating, OpenExtent, crc32c};
+use crate::store::extent_writer::ExtentWriter;
 use crate::store::inode::{Inode, InodeRecord, Stored};
 use crate::store::inode_record::decode_attributes;
 use crate::store::table::{Changes, Table};
@@ -106,9 +108,14 @@ impl Core {
     pub(crate) fn open(options: StoreOptions) -> Result<Self> {
         let on_disk = options.folder.is_some();
         let sync_mode = if on_disk { options.sync } else { SyncMode::Off };
-        let table = match &options.folder {
-            Some(folder) => Table::open(&folder.join("namespace"))?,
-            None => Table::in_memory(),
+        let (table, keys) = match &options.folder {
+            Some(folder) => {
+                let namespace = folder.join("namespace");
+                let is_new = !namespace.exists();
+                let keys = Keys::open(folder, options.secret.as_ref(), is_new)?.map(Arc::new);
+                (Table::open(&namespace, keys.as_ref())?, keys)
+            }
+            None => (Table::in_memory(), None),
         };
         let meta = table.get(key::META)?;
         let number = |from: usize| {
@@ -121,7 +128,7 @@ impl Core {
         let extents = match &options.folder {
             Some(folder) => {
                 let sync = sync_mode != SyncMode::Off;
-                Extents::open(folder.join("extents"), sync, reserved)?
+                Extents::open(folder.join("extents"), keys, sync, reserved)?
             }
             None => Extents::in_memory(reserved),
         };
@@ -383,19 +390,20 @@ impl Core {
 
     /// Moves what small appends gathered inline into one extent.
     fn move_inline(&self, content: &mut Content, sync: bool) -> Result<Floating> {
-        let mut bytes = Vec::new();
+        let mut writer = ExtentWriter::create(&self.extents)?;
+        let mut offsets = Vec::new();
         for segment in &content.segments {
             if let Segment::Inline(run) = segment {
-                bytes.extend_from_slice(run);
+                offsets.push(writer.take(&mut run.clone())?);
             }
         }
-        let (whole, floating) = self.extents.write(&bytes, sync)?;
-        let mut offset = 0;
+        let (extent, floating) = writer.finish(sync)?;
+        let mut offsets = offsets.into_iter();
         for segment in &mut content.segments {
-            if let Segment::Inline(run) = segment {
-                let length = run.len() as u32;
-                let piece = Piece::whole(whole.extent, offset, length, crc32c(run));
-                offset += u64::from(length);
+            if let Segment::Inline(run) = segment
+                && let Some(offset) = offsets.next()
+            {
+                let piece = Piece::whole(extent, offset, run.len() as u32, crc32c(run));
                 *segment = Segment::Piece(piece);
             }
         }

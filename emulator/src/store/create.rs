@@ -75,6 +75,7 @@ impl Core {
             is_sealed: false,
             appended_blocks: 0,
             sequence_number: 0,
+            customer_key_sha256: None,
         }
     }
 
@@ -168,7 +169,7 @@ impl Core {
     pub(crate) fn create_in(
         &self,
         txn: &mut Transaction<'_>,
-        filesystem: &Filesystem,
+        (account, filesystem): (&str, &Filesystem),
         path: &StorePath,
         request: &CreateRequest,
         prepared: Prepared,
@@ -204,6 +205,8 @@ impl Core {
         inode.tier = request.tier.clone();
         inode.tier_changed_unix_ns = request.tier.as_ref().map(|_| inode.created_unix_ns);
         inode.encryption_context = request.encryption_context.clone();
+        let key = request.guard.customer_key.as_ref();
+        inode.customer_key_sha256 = key.map(|key| key.sha256().to_owned());
         inode.is_sealed = request.blob.is_sealed;
         inode.appended_blocks = request.blob.appended_blocks;
         inode.sequence_number = request.blob.sequence_number;
@@ -212,6 +215,7 @@ impl Core {
             .and_then(|expiry| expiry.resolve(inode.created_unix_ns, self.now_unix_ns()));
         match existing {
             Some(existing) if request.kind == NodeKind::File => {
+                self.keep_overwritten(txn, account, filesystem, path, &existing)?;
                 self.drop_uncommitted(txn, inode.id)?;
                 txn.put_inode(Some(&existing.record), &inode, prepared.stored)?;
             }
@@ -379,7 +383,7 @@ impl Store {
         };
         let mut txn = core.write()?;
         let record = core.filesystem(&txn, account, filesystem)?;
-        let inode = core.create_in(&mut txn, &record, path, request, prepared)?;
+        let inode = core.create_in(&mut txn, (account, &record), path, request, prepared)?;
         let batch = txn.commit()?;
         core.acknowledge(batch, force)?;
         Ok(inode)

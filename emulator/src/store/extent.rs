@@ -2,8 +2,8 @@
 //! in memory.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -13,6 +13,9 @@ use crc_fast::CrcAlgorithm;
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::content::Piece;
+use crate::store::encryption::Keys;
+use crate::store::extent_writer::ExtentWriter;
+use crate::store::seal::{CustomerKey, Sealer, TAG_BYTES};
 use crate::store::sled_file::sync_path;
 
 /// Bytes of a piece when the emulator cuts a body itself; a piece is read and verified whole.
@@ -22,7 +25,7 @@ pub const PIECE_SIZE_MAX_BYTES: usize = 8 * 1024 * 1024;
 /// Contents up to this size live in the namespace itself.
 pub const INLINE_SIZE_MAX_BYTES: usize = 2_048;
 
-const TEMPORARY_SUFFIX: &str = ".new";
+pub(super) const TEMPORARY_SUFFIX: &str = ".new";
 
 /// CRC-32C, the checksum of every piece.
 #[must_use]
@@ -32,19 +35,22 @@ pub fn crc32c(bytes: &[u8]) -> u32 {
 }
 
 /// An extent in memory, in the pieces it was written in.
-type Pieces = Arc<Vec<Bytes>>;
+pub(super) type Pieces = Arc<Vec<Bytes>>;
+
+/// What stands before the pieces of an extent in an encrypted store: what its key is derived with.
+pub(super) const SALT_BYTES: usize = 16;
 
 /// Where extents are.
 #[derive(Debug)]
-enum Place {
-    Folder(PathBuf),
+pub(super) enum Place {
+    Folder(PathBuf, Option<Arc<Keys>>),
     Memory(RwLock<HashMap<u64, Pieces>>),
 }
 
 /// All extents of a store.
 #[derive(Debug)]
 pub(crate) struct Extents {
-    place: Place,
+    pub(super) place: Place,
     /// Whether new extents are synced before they are referenced.
     pub(crate) sync: bool,
     next_id: AtomicU64,
@@ -52,12 +58,17 @@ pub(crate) struct Extents {
 }
 
 impl Extents {
-    pub(crate) fn open(folder: PathBuf, sync: bool, next_id: u64) -> Result<Arc<Self>> {
+    pub(crate) fn open(
+        folder: PathBuf,
+        keys: Option<Arc<Keys>>,
+        sync: bool,
+        next_id: u64,
+    ) -> Result<Arc<Self>> {
         fs::create_dir_all(&folder).map_err(|e| StoreError::io("create", &folder, e))?;
         if let (true, Some(parent)) = (sync, folder.parent()) {
             sync_path(parent)?;
         }
-        Ok(Self::at(Place::Folder(folder), sync, next_id))
+        Ok(Self::at(Place::Folder(folder, keys), sync, next_id))
     }
 
     pub(crate) fn in_memory(next_id: u64) -> Arc<Self> {
@@ -71,6 +82,11 @@ impl Extents {
             next_id: AtomicU64::new(next_id),
             pins: Mutex::default(),
         })
+    }
+
+    /// Whether what is stored is sealed, so that nobody else's file can become an extent as it is.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        matches!(self.place, Place::Folder(_, Some(_)))
     }
 
     /// A number never used before, for an extent, inode or filesystem.
@@ -110,7 +126,7 @@ impl Extents {
                 write(extents).remove(&id);
                 Ok(())
             }
-            Place::Folder(folder) => {
+            Place::Folder(folder, _) => {
                 let path = path(folder, id);
                 match fs::remove_file(&path) {
                     Err(e) if e.kind() != io::ErrorKind::NotFound => {
@@ -124,7 +140,7 @@ impl Extents {
 
     /// Removes every file that `referenced` does not claim: leftovers of writes that were never acknowledged.
     pub(crate) fn remove_orphans(&self, referenced: impl Fn(u64) -> Result<bool>) -> Result<()> {
-        let Place::Folder(folder) = &self.place else {
+        let Place::Folder(folder, _) = &self.place else {
             return Ok(());
         };
         for entry in fs::read_dir(folder).map_err(|e| StoreError::io("list", folder, e))? {
@@ -157,9 +173,9 @@ impl Extents {
                     found.ok_or_else(|| StoreError::corrupt(name.display().to_string(), GONE))?;
                 (name, bytes)
             }
-            Place::Folder(folder) => {
+            Place::Folder(folder, keys) => {
                 let path = path(folder, piece.extent);
-                let bytes = read_file(files, &path, piece)?;
+                let bytes = read_file(files, &path, piece, keys.as_deref())?;
                 (path, bytes)
             }
         };
@@ -170,6 +186,14 @@ impl Extents {
             );
             return Err(StoreError::corrupt(name.display().to_string(), detail));
         }
+        let bytes = match (piece.is_customers, &files.customer_key) {
+            (false, _) => bytes,
+            (true, None) => return Err(ErrorCode::BlobUsesCustomerSpecifiedEncryption.into()),
+            (true, Some(key)) => key
+                .open(&bytes)
+                .ok_or(ErrorCode::BlobCustomerSpecifiedEncryptionMismatch)?
+                .into(),
+        };
         let from = bytes.len().min(piece.skip as usize);
         let to = bytes.len().min(from + piece.length as usize);
         Ok(bytes.slice(from..to))
@@ -194,7 +218,7 @@ impl Extents {
                 let pieces = read_in_pieces(source)?;
                 write(extents).insert(id, Arc::new(pieces));
             }
-            Place::Folder(folder) => link_file(folder, id, source, sync)?,
+            Place::Folder(folder, _) => link_file(folder, id, source, sync)?,
         }
         let floating = Floating {
             extents: Arc::clone(self),
@@ -206,11 +230,11 @@ impl Extents {
 
 const GONE: &str = "it is gone";
 
-fn path(folder: &Path, id: u64) -> PathBuf {
+pub(super) fn path(folder: &Path, id: u64) -> PathBuf {
     folder.join(format!("{id:016x}"))
 }
 
-fn write(
+pub(super) fn write(
     extents: &RwLock<HashMap<u64, Pieces>>,
 ) -> std::sync::RwLockWriteGuard<'_, HashMap<u64, Pieces>> {
     extents.write().unwrap_or_else(PoisonError::into_inner)
@@ -238,18 +262,33 @@ fn in_pieces(pieces: &[Bytes], offset: u64, length: u32) -> Option<Bytes> {
     (left == 0).then(|| found.into())
 }
 
-fn read_file(files: &mut OpenExtent, path: &Path, piece: &Piece) -> Result<Bytes> {
-    let file = files.open(piece.extent, path)?;
-    file.seek(SeekFrom::Start(piece.offset))
+fn read_file(
+    files: &mut OpenExtent,
+    path: &Path,
+    piece: &Piece,
+    keys: Option<&Keys>,
+) -> Result<Bytes> {
+    let (file, sealer) = files.open(piece.extent, path, keys)?;
+    let (before, behind) = match sealer {
+        Some(_) => (SALT_BYTES as u64, TAG_BYTES),
+        None => (0, 0),
+    };
+    file.seek(SeekFrom::Start(piece.offset.saturating_add(before)))
         .map_err(|e| StoreError::io("read", path, e))?;
-    let mut bytes = vec![0; piece.stored_length as usize];
+    let mut bytes = vec![0; piece.stored_length as usize + behind];
     file.read_exact(&mut bytes).map_err(|e| match e.kind() {
         io::ErrorKind::UnexpectedEof => {
             StoreError::corrupt(path.display().to_string(), "it is shorter than it was")
         }
         _ => StoreError::io("read", path, e),
     })?;
-    Ok(bytes.into())
+    match sealer {
+        None => Ok(bytes.into()),
+        Some(sealer) => sealer
+            .open_at(piece.offset, b"", bytes)
+            .map(Bytes::from)
+            .ok_or_else(|| StoreError::corrupt(path.display().to_string(), "its seal is broken")),
+    }
 }
 
 fn read_in_pieces(source: &Path) -> Result<Vec<Bytes>> {
@@ -316,6 +355,13 @@ pub(crate) struct Floating {
 }
 
 impl Floating {
+    pub(super) fn of(extents: &Arc<Extents>, id: u64) -> Self {
+        Self {
+            extents: Arc::clone(extents),
+            ids: vec![id],
+        }
+    }
+
     pub(crate) fn none(extents: &Arc<Extents>) -> Self {
         Self {
             extents: Arc::clone(extents),
@@ -346,124 +392,42 @@ impl Drop for Floating {
 /// The extent read last stays open, because neighbouring pieces mostly share it.
 #[derive(Debug, Default)]
 pub(crate) struct OpenExtent {
-    current: Option<(u64, File)>,
+    current: Option<(u64, File, Option<Sealer>)>,
+    /// What pieces that a customer's key sealed are opened by.
+    pub(crate) customer_key: Option<CustomerKey>,
 }
 
 impl OpenExtent {
-    fn open(&mut self, id: u64, path: &Path) -> Result<&mut File> {
-        if self.current.as_ref().is_none_or(|(open, _)| *open != id) {
-            let file = File::open(path).map_err(|e| match e.kind() {
+    fn open(
+        &mut self,
+        id: u64,
+        path: &Path,
+        keys: Option<&Keys>,
+    ) -> Result<(&mut File, Option<&Sealer>)> {
+        if self.current.as_ref().is_none_or(|(open, ..)| *open != id) {
+            let mut file = File::open(path).map_err(|e| match e.kind() {
                 io::ErrorKind::NotFound => {
                     StoreError::corrupt(path.display().to_string(), "the file is gone")
                 }
                 _ => StoreError::io("open", path, e),
             })?;
-            self.current = Some((id, file));
+            let sealer = match keys {
+                None => None,
+                Some(keys) => {
+                    let mut salt = [0; SALT_BYTES];
+                    file.read_exact(&mut salt)
+                        .map_err(|e| StoreError::io("read", path, e))?;
+                    Some(keys.extent(id, &salt)?)
+                }
+            };
+            self.current = Some((id, file, sealer));
         }
         match &mut self.current {
-            Some((_, file)) => Ok(file),
+            Some((_, file, sealer)) => Ok((file, sealer.as_ref())),
             None => Err(StoreError::corrupt(
                 path.display().to_string(),
                 "the file is gone",
             )),
-        }
-    }
-}
-
-/// Writes one extent; what is not finished leaves nothing.
-pub(crate) struct ExtentWriter {
-    extents: Arc<Extents>,
-    id: u64,
-    target: Target,
-}
-
-enum Target {
-    File {
-        folder: PathBuf,
-        temporary: PathBuf,
-        file: File,
-    },
-    Memory(Vec<Bytes>),
-}
-
-impl ExtentWriter {
-    pub(crate) fn create(extents: &Arc<Extents>) -> Result<Self> {
-        let id = extents.allocate_id();
-        let target = match &extents.place {
-            Place::Memory(_) => Target::Memory(Vec::new()),
-            Place::Folder(folder) => {
-                let temporary = folder.join(format!("{id:016x}{TEMPORARY_SUFFIX}"));
-                let file = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .open(&temporary)
-                    .map_err(|e| StoreError::io("create", &temporary, e))?;
-                let folder = folder.clone();
-                Target::File {
-                    folder,
-                    temporary,
-                    file,
-                }
-            }
-        };
-        Ok(Self {
-            extents: Arc::clone(extents),
-            id,
-            target,
-        })
-    }
-
-    /// Adds what is in the buffer, and leaves it empty.
-    pub(crate) fn take(&mut self, buffer: &mut Vec<u8>) -> Result<()> {
-        match &mut self.target {
-            Target::Memory(pieces) => pieces.push(std::mem::take(buffer).into()),
-            Target::File {
-                temporary, file, ..
-            } => {
-                file.write_all(buffer)
-                    .map_err(|e| StoreError::io("write", temporary, e))?;
-                buffer.clear();
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn finish(mut self, sync: bool) -> Result<(u64, Floating)> {
-        let floating = Floating {
-            extents: Arc::clone(&self.extents),
-            ids: vec![self.id],
-        };
-        match &mut self.target {
-            Target::Memory(pieces) => {
-                if let Place::Memory(extents) = &self.extents.place {
-                    write(extents).insert(self.id, Arc::new(std::mem::take(pieces)));
-                }
-            }
-            Target::File {
-                folder,
-                temporary,
-                file,
-            } => {
-                if sync {
-                    file.sync_data()
-                        .map_err(|e| StoreError::io("sync", temporary, e))?;
-                }
-                fs::rename(&*temporary, path(folder, self.id))
-                    .map_err(|e| StoreError::io("rename", temporary, e))?;
-                if sync {
-                    sync_path(folder)?;
-                }
-            }
-        }
-        Ok((self.id, floating))
-    }
-}
-
-impl Drop for ExtentWriter {
-    fn drop(&mut self) {
-        // After `finish` the name is gone and this does nothing.
-        if let Target::File { temporary, .. } = &self.target {
-            let _ = fs::remove_file(temporary);
         }
     }
 }

@@ -7,13 +7,14 @@ use std::ops::Bound;
 
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::store::condition::ConditionUse;
-use crate::store::core::Core;
+use crate::store::core::{Core, TICKS_TO_1970};
 use crate::store::deleted::days_left;
 use crate::store::inode::{Filesystem, Inode, NodeKind, Properties};
-use crate::store::namespace::Guard;
+use crate::store::namespace::{Guard, Node};
 use crate::store::path::{SNAPSHOT_MARK, StorePath};
+use crate::store::seal::check_key;
 use crate::store::sled_file::namespace_error;
-use crate::store::transaction::decode_entry;
+use crate::store::transaction::{Transaction, decode_entry};
 use crate::store::{Store, key};
 
 /// What to list.
@@ -135,6 +136,42 @@ impl Core {
     }
 }
 
+/// The time of a snapshot as its name has it.
+fn snapshot_time(unix_ns: i64) -> Result<String> {
+    jiff::Timestamp::from_nanosecond(i128::from(unix_ns))
+        .map(|time| format!("{time:.7}"))
+        .map_err(|e| StoreError::corrupt("the clock", e.to_string()))
+}
+
+impl Core {
+    /// Keeps a blob that is written over as a snapshot that was deleted, where a flat account has soft delete.
+    pub(crate) fn keep_overwritten(
+        &self,
+        txn: &mut Transaction<'_>,
+        account: &str,
+        filesystem: &Filesystem,
+        path: &StorePath,
+        existing: &Node,
+    ) -> Result<()> {
+        let named = self.accounts.iter().find(|known| known.name == account);
+        if !named.is_some_and(|account| account.flat)
+            || !self.service_properties(account)?.delete_retention.enabled
+        {
+            return Ok(());
+        }
+        // ETags are times that come once.
+        let ticks = self.next_etag().saturating_sub(TICKS_TO_1970);
+        let at = i64::try_from(ticks).unwrap_or(i64::MAX).saturating_mul(100);
+        let snapshot = path.snapshot(&snapshot_time(at)?);
+        let mut inode = existing.inode.clone();
+        inode.id = self.extents.allocate_id();
+        inode.lease = None;
+        txn.put_inode(None, &inode, existing.record.content.clone())?;
+        self.keep_or_reclaim(txn, account, filesystem.id, &snapshot, &inode)?;
+        Ok(())
+    }
+}
+
 impl Store {
     /// A page of names in the order of their bytes.
     ///
@@ -242,11 +279,10 @@ impl Store {
             guard.lease_id.as_deref(),
             core.now_unix_ns(),
         )?;
+        check_key(&node.inode, guard.customer_key.as_ref())?;
         let mut at = core.now_unix_ns();
         let (time, name) = loop {
-            let time = jiff::Timestamp::from_nanosecond(i128::from(at))
-                .map(|time| format!("{time:.7}"))
-                .map_err(|e| StoreError::corrupt("the clock", e.to_string()))?;
+            let time = snapshot_time(at)?;
             let name = path.snapshot(&time).to_string();
             if core.entry(&txn, record.root, &name)?.is_none() {
                 break (time, name);

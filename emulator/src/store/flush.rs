@@ -14,6 +14,7 @@ use crate::store::lease::{self, Lease};
 use crate::store::namespace::{Guard, Node};
 use crate::store::paint::Painted;
 use crate::store::path::StorePath;
+use crate::store::seal::{CustomerKey, check_key};
 use crate::store::sled_file::{ENTRY_SIZE_MAX_BYTES, namespace_error};
 use crate::store::transaction::Transaction;
 use crate::store::{Store, key};
@@ -76,6 +77,8 @@ pub(crate) struct Waiting {
     pub(crate) written_unix_ns: i64,
     pub(crate) length: u64,
     pub(crate) stored: Stored,
+    /// The hash of the customer's key that sealed it.
+    pub(crate) customer_key_sha256: Option<String>,
 }
 
 impl Core {
@@ -92,12 +95,13 @@ impl Core {
         Ok((stored, body.length, floating))
     }
 
+    /// Notes a waiting body, with the hash of the customer's key that sealed it.
     pub(crate) fn put_waiting(
         &self,
         txn: &mut Transaction<'_>,
         key: Vec<u8>,
-        stored: Stored,
-        length: u64,
+        (stored, length): (Stored, u64),
+        customer_key: Option<&CustomerKey>,
     ) -> Result<()> {
         let mut extents = self.content(&stored)?.extents();
         extents.extend(stored.extent());
@@ -105,7 +109,9 @@ impl Core {
         let mut value = self.now_unix_ns().to_be_bytes().to_vec();
         value.extend_from_slice(&length.to_be_bytes());
         let record = InodeRecord {
-            attributes: Stored::Here(Vec::new()),
+            attributes: Stored::Here(
+                customer_key.map_or_else(Vec::new, |key| key.sha256().as_bytes().to_vec()),
+            ),
             content: stored,
         };
         value.extend_from_slice(&record.encode());
@@ -207,6 +213,12 @@ pub(crate) fn decode_waiting(key: &[u8], value: &[u8]) -> Result<Waiting> {
         written_unix_ns,
         length,
         stored: record.content,
+        customer_key_sha256: match record.attributes {
+            Stored::Here(hash) if !hash.is_empty() => {
+                Some(String::from_utf8(hash).map_err(|_| unreadable())?)
+            }
+            _ => None,
+        },
     })
 }
 
@@ -238,6 +250,7 @@ impl Store {
         if node.inode.is_directory() {
             return Err(ErrorCode::ResourceTypeMismatch.into());
         }
+        check_key(&node.inode, guard.customer_key.as_ref())?;
         let changed = lease_before(core, &mut node.inode, guard, lease)?;
         if changed {
             txn.put_inode(Some(&node.record), &node.inode, node.record.content.clone())?;
@@ -246,8 +259,8 @@ impl Store {
         core.put_waiting(
             &mut txn,
             key::uncommitted(node.inode.id, position, arrival),
-            stored,
-            length,
+            (stored, length),
+            guard.customer_key.as_ref(),
         )?;
         txn.adopt(floating);
         let batch = txn.commit()?;
@@ -394,6 +407,7 @@ fn check_flush(core: &Core, inode: &Inode, request: &FlushRequest) -> Result<()>
     if inode.origin != Origin::Dfs {
         return Err(ErrorCode::InvalidFlushOperation.into());
     }
+    check_key(inode, request.guard.customer_key.as_ref())?;
     lease_before(
         core,
         &mut inode.clone(),

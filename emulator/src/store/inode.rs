@@ -168,6 +168,9 @@ pub struct Inode {
     /// What a client counts a page blob's changes by.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub sequence_number: u64,
+    /// The hash of the customer's key that sealed the content, in base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_key_sha256: Option<String>,
 }
 
 impl Inode {

@@ -68,6 +68,8 @@ struct Rest {
     appended_blocks: u32,
     #[serde(skip_serializing_if = "is_zero")]
     sequence_number: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    customer_key_sha256: Option<String>,
 }
 
 /// Attributes as they are kept.
@@ -89,6 +91,7 @@ pub(crate) fn encode_attributes(inode: &Inode) -> serde_json::Result<Vec<u8>> {
         is_sealed: inode.is_sealed,
         appended_blocks: inode.appended_blocks,
         sequence_number: inode.sequence_number,
+        customer_key_sha256: inode.customer_key_sha256.clone(),
     };
     let has_headers = inode.headers != ContentHeaders::default();
     let has_rest = rest != Rest::default();
@@ -187,6 +190,7 @@ pub(crate) fn decode_attributes(id: u64, bytes: &[u8]) -> Result<Inode, String> 
         is_sealed: rest.is_sealed,
         appended_blocks: rest.appended_blocks,
         sequence_number: rest.sequence_number,
+        customer_key_sha256: rest.customer_key_sha256,
     })
 }
 
@@ -388,6 +392,7 @@ mod tests {
             is_sealed: false,
             appended_blocks: 0,
             sequence_number: 0,
+            customer_key_sha256: None,
         }
     }
 
@@ -412,6 +417,7 @@ mod tests {
         let mut directory = plain();
         directory.kind = NodeKind::Directory;
         directory.tags.insert("k".to_owned(), "v".to_owned());
+        directory.customer_key_sha256 = Some("hash".to_owned());
         directory.lease = Some(Lease::granted("id", Some(15), 0));
         inodes.push(directory);
         for inode in inodes {

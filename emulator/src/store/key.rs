@@ -18,6 +18,7 @@ const SERVICE: u8 = b'A';
 const DELETED: u8 = b'Z';
 const DELETED_FILESYSTEM: u8 = b'Y';
 const EXPIRY: u8 = b'E';
+const DELEGATION: u8 = b'V';
 
 fn with_id(kind: u8, id: u64) -> Vec<u8> {
     let mut key = Vec::with_capacity(32);
@@ -135,6 +136,13 @@ pub(crate) fn reclaim(inode: u64) -> Vec<u8> {
 /// Settings of an account's Blob service.
 pub(crate) fn service(account: &str) -> Vec<u8> {
     let mut key = vec![SERVICE];
+    key.extend_from_slice(account.as_bytes());
+    key
+}
+
+/// How often an account's user delegation keys were revoked.
+pub(crate) fn delegation(account: &str) -> Vec<u8> {
+    let mut key = vec![DELEGATION];
     key.extend_from_slice(account.as_bytes());
     key
 }

@@ -15,8 +15,10 @@ pub(crate) mod create;
 pub(crate) mod create_request;
 mod delete;
 pub mod deleted;
+pub mod encryption;
 mod expiry;
 pub mod extent;
+mod extent_writer;
 mod filesystem;
 pub mod flat;
 mod flush;
@@ -31,6 +33,7 @@ pub(crate) mod page;
 mod paint;
 pub mod path;
 pub mod rename;
+pub mod seal;
 pub mod service;
 pub mod sled_file;
 mod table;
@@ -47,11 +50,13 @@ pub use authorize::Principal;
 pub use block::{BLOCKS_MAX, BlockChoice, BlockInfo, BlockList};
 pub use create_request::{BlobState, CreateRequest, Expiry};
 pub use delete::Deleted;
+pub use encryption::{Secret, change_secret};
 pub use filesystem::FilesystemInfo;
 pub(crate) use flush::merge_headers;
 pub use flush::{FlushRequest, LeaseWithWrite};
 pub use namespace::{Guard, Node};
 pub use rename::RenameRequest;
+pub use seal::CustomerKey;
 pub use update::{AclOutcome, AclUpdate};
 
 pub(crate) use self::body::BodyWriter;
@@ -86,6 +91,8 @@ pub struct StoreOptions {
     pub accounts: Vec<Account>,
     /// When changes are on the disk.
     pub sync: SyncMode,
+    /// By what it is encrypted on the disk; only a new store can begin with it, and it is not opened without.
+    pub secret: Option<Secret>,
     /// Its time.
     pub clock: Arc<dyn Clock>,
 }
@@ -96,6 +103,7 @@ impl Default for StoreOptions {
             folder: None,
             accounts: vec![Account::well_known()],
             sync: SyncMode::default(),
+            secret: None,
             clock: system_clock(),
         }
     }
@@ -119,7 +127,8 @@ impl Store {
     /// Extents that nothing references are removed, and deletions that were under way go on in the background.
     ///
     /// # Errors
-    /// `InUse` while another process has it, `Corrupt` when the namespace cannot be read, `Io`.
+    /// `InUse` while another process has it, `Corrupt` when the namespace cannot be read, `Encryption` when the secret
+    /// is wrong, missing, or for a store that is not encrypted, `Io`.
     pub fn open(options: StoreOptions) -> Result<Self> {
         let core = Arc::new(Core::open(options)?);
         let threads = core::start_threads(&core)?;
@@ -173,10 +182,10 @@ impl Store {
         &self.handle.core
     }
 
-    /// Takes bytes as they come; durable on `finish` as the sync mode says.
-    pub(crate) fn body_writer(&self) -> BodyWriter {
+    /// Takes bytes as they come, sealed by a customer's key if there is one; durable on `finish` as the sync mode says.
+    pub(crate) fn body_writer(&self, key: Option<CustomerKey>) -> BodyWriter {
         let core = self.core();
-        BodyWriter::new(&core.extents, core.extents.sync)
+        BodyWriter::new(&core.extents, core.extents.sync).sealed_by(key)
     }
 }
 

@@ -10,6 +10,7 @@ use crate::store::core::{Core, View};
 use crate::store::inode::{Filesystem, Inode, InodeRecord, NodeKind};
 use crate::store::lease::{self, LeaseAction, LeaseOutcome};
 use crate::store::path::StorePath;
+use crate::store::seal::CustomerKey;
 use crate::store::transaction::decode_entry;
 use crate::store::{Store, key};
 
@@ -32,6 +33,8 @@ pub struct Guard {
     pub principal: Principal,
     /// Whether they may create and not replace.
     pub creates_only: bool,
+    /// The key of theirs that seals the content.
+    pub customer_key: Option<CustomerKey>,
 }
 
 impl Guard {

@@ -17,6 +17,7 @@ use crate::store::core::{Core, View};
 use crate::store::inode::{Inode, Origin};
 use crate::store::namespace::{Guard, Node};
 use crate::store::path::StorePath;
+use crate::store::seal::check_key;
 
 /// What ranges of pages are aligned to.
 pub(crate) const PAGE_BYTES: u64 = 512;
@@ -197,6 +198,7 @@ impl Store {
         let content = core.content(&node.record.content)?;
         let mut stored = node.record.content.clone();
         if let Some(segments) = change(&mut node.inode, &content)? {
+            check_key(&node.inode, guard.customer_key.as_ref())?;
             let content = Content::of(segments);
             node.inode.length = content.length();
             let (changed, floating) = core.store_content(content, core.extents.sync)?;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{Result, StoreError};
-use crate::store::core::Core;
+use crate::error::{ErrorCode, Result, StoreError};
+use crate::store::core::{Core, View};
 use crate::store::{Store, key};
 
 /// How long something is kept.
@@ -139,7 +139,46 @@ impl Core {
     }
 }
 
+/// Reads a count that is stored.
+fn count(bytes: Option<Vec<u8>>) -> Result<u32> {
+    let Some(bytes) = bytes else {
+        return Ok(0);
+    };
+    let bytes = bytes.try_into().map_err(|_| {
+        StoreError::corrupt("the count of revocations", "it does not have four bytes")
+    })?;
+    Ok(u32::from_be_bytes(bytes))
+}
+
 impl Store {
+    /// How often the account's user delegation keys were revoked.
+    ///
+    /// # Errors
+    /// `Corrupt`, `Namespace`.
+    pub fn delegation_revocations(&self, account: &str) -> Result<u32> {
+        count(self.core().get(&key::delegation(account))?)
+    }
+
+    /// Revokes every user delegation key that the account gave out so far, and with them the signatures by them.
+    ///
+    /// # Errors
+    /// `ResourceNotFound` when there is no such account, and as any write.
+    pub fn revoke_delegation_keys(&self, account: &str) -> Result<u32> {
+        if self.account(account).is_none() {
+            return Err(StoreError::with_message(
+                ErrorCode::ResourceNotFound,
+                format!("There is no account {account}."),
+            ));
+        }
+        let core = self.core();
+        let mut txn = core.write()?;
+        let revocations = count(txn.get(&key::delegation(account))?)?.saturating_add(1);
+        txn.put(key::delegation(account), revocations.to_be_bytes().to_vec());
+        let batch = txn.commit()?;
+        core.acknowledge(batch, true)?;
+        Ok(revocations)
+    }
+
     /// The settings of an account's Blob service.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use sled::IVec;
 
 use crate::error::{Result, StoreError};
+use crate::store::encryption::Keys;
 use crate::store::sled_file::{ENTRY_SIZE_MAX_BYTES, SledFile, namespace_error};
 
 /// Entries that an iterator takes out of a table in memory at once.
@@ -24,6 +25,67 @@ type Ordered = Arc<RwLock<BTreeMap<IVec, IVec>>>;
 pub(crate) enum Table {
     Disk(SledFile),
     Memory(Ordered),
+    /// On the disk, where no key tells its order: it is read once, and kept in memory as well.
+    Sealed(Sealed),
+}
+
+/// An encrypted table.
+pub(crate) struct Sealed {
+    file: SledFile,
+    keys: Arc<Keys>,
+    entries: Ordered,
+}
+
+impl Sealed {
+    fn open(file: SledFile, keys: &Arc<Keys>) -> Result<Self> {
+        let mut entries = BTreeMap::new();
+        for item in file.db.iter() {
+            let (name, sealed) = item.map_err(|e| namespace_error("read", &e))?;
+            let Some((key, value)) = keys.open_entry(&name, &sealed) else {
+                return Err(StoreError::corrupt(
+                    "an entry of the encrypted namespace",
+                    "its seal is broken",
+                ));
+            };
+            entries.insert(IVec::from(key), IVec::from(value));
+        }
+        Ok(Self {
+            file,
+            keys: Arc::clone(keys),
+            entries: Arc::new(RwLock::new(entries)),
+        })
+    }
+
+    /// Both places change in the same order, and in memory only what the disk has taken.
+    fn apply(&self, changes: Changes) -> Result<()> {
+        let mut batch = sled::Batch::default();
+        let mut bytes = 0;
+        for (key, value) in &changes {
+            let name = self.keys.entry_name(key)?;
+            match value {
+                None => batch.remove(name),
+                Some(value) => {
+                    check_size(key, value)?;
+                    let sealed = self.keys.seal_entry(&name, key, value)?;
+                    bytes += name.len() + sealed.len();
+                    batch.insert(name, sealed);
+                }
+            }
+        }
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        self.file.apply(batch, bytes)?;
+        insert(&mut entries, changes);
+        Ok(())
+    }
+}
+
+fn insert(entries: &mut BTreeMap<IVec, IVec>, changes: Changes) {
+    for (key, value) in changes {
+        match value {
+            None => entries.remove(key.as_slice()),
+            Some(value) => entries.insert(IVec::from(key), IVec::from(value)),
+        };
+    }
 }
 
 impl std::fmt::Debug for Table {
@@ -31,13 +93,18 @@ impl std::fmt::Debug for Table {
         f.write_str(match self {
             Self::Disk(_) => "Table::Disk",
             Self::Memory(_) => "Table::Memory",
+            Self::Sealed(_) => "Table::Sealed",
         })
     }
 }
 
 impl Table {
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
-        SledFile::open(folder).map(Self::Disk)
+    pub(crate) fn open(folder: &Path, keys: Option<&Arc<Keys>>) -> Result<Self> {
+        let file = SledFile::open(folder)?;
+        match keys {
+            None => Ok(Self::Disk(file)),
+            Some(keys) => Sealed::open(file, keys).map(Self::Sealed),
+        }
     }
 
     pub(crate) fn in_memory() -> Self {
@@ -47,7 +114,9 @@ impl Table {
     pub(crate) fn get(&self, key: &[u8]) -> Result<Option<IVec>> {
         match self {
             Self::Disk(file) => file.db.get(key).map_err(|e| namespace_error("read", &e)),
-            Self::Memory(entries) => Ok(read(entries).get(key).cloned()),
+            Self::Memory(entries) | Self::Sealed(Sealed { entries, .. }) => {
+                Ok(read(entries).get(key).cloned())
+            }
         }
     }
 
@@ -56,7 +125,7 @@ impl Table {
         let prefix = prefix.as_ref();
         match self {
             Self::Disk(file) => Entries::Disk(file.db.scan_prefix(prefix)),
-            Self::Memory(_) => {
+            Self::Memory(_) | Self::Sealed(_) => {
                 let end = after_prefix(prefix).map_or(Bound::Unbounded, Bound::Excluded);
                 self.range((Bound::Included(prefix.to_vec()), end))
             }
@@ -67,12 +136,14 @@ impl Table {
     pub(crate) fn range(&self, (start, end): (Bound<Vec<u8>>, Bound<Vec<u8>>)) -> Entries {
         match self {
             Self::Disk(file) => Entries::Disk(file.db.range((start, end))),
-            Self::Memory(entries) => Entries::Memory(Steps {
-                entries: Arc::clone(entries),
-                taken: Vec::new().into_iter(),
-                start: Some(start.map(IVec::from)),
-                end: end.map(IVec::from),
-            }),
+            Self::Memory(entries) | Self::Sealed(Sealed { entries, .. }) => {
+                Entries::Memory(Steps {
+                    entries: Arc::clone(entries),
+                    taken: Vec::new().into_iter(),
+                    start: Some(start.map(IVec::from)),
+                    end: end.map(IVec::from),
+                })
+            }
         }
     }
 
@@ -96,21 +167,17 @@ impl Table {
             }
             Self::Memory(entries) => {
                 let mut entries = entries.write().unwrap_or_else(PoisonError::into_inner);
-                for (key, value) in changes {
-                    match value {
-                        None => entries.remove(key.as_slice()),
-                        Some(value) => entries.insert(IVec::from(key), IVec::from(value)),
-                    };
-                }
+                insert(&mut entries, changes);
                 Ok(())
             }
+            Self::Sealed(sealed) => sealed.apply(changes),
         }
     }
 
     /// Hands everything applied to the operating system.
     pub(crate) fn flush(&self) -> Result<()> {
         match self {
-            Self::Disk(file) => file.flush(),
+            Self::Disk(file) | Self::Sealed(Sealed { file, .. }) => file.flush(),
             Self::Memory(_) => Ok(()),
         }
     }
@@ -118,7 +185,7 @@ impl Table {
     /// Makes everything flushed durable.
     pub(crate) fn sync(&self) -> Result<()> {
         match self {
-            Self::Disk(file) => file.sync(),
+            Self::Disk(file) | Self::Sealed(Sealed { file, .. }) => file.sync(),
             Self::Memory(_) => Ok(()),
         }
     }
@@ -218,6 +285,7 @@ fn is_empty_range(start: &Bound<IVec>, end: &Bound<IVec>) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
     use super::*;
+    use crate::store::encryption::Secret;
 
     fn keys(entries: Entries) -> Vec<Vec<u8>> {
         entries.map(|item| item.unwrap().0.to_vec()).collect()
@@ -226,7 +294,15 @@ mod tests {
     #[test]
     fn a_table_in_memory_gives_what_one_on_the_disk_gives() {
         let folder = tempfile::tempdir().unwrap();
-        let tables = [Table::open(folder.path()).unwrap(), Table::in_memory()];
+        let sealed = folder.path().join("sealed");
+        let secret = Secret::Passphrase("words".to_owned());
+        let secret = Some(&secret);
+        let sealing = Keys::open(&sealed, secret, true).unwrap().map(Arc::new);
+        let tables = [
+            Table::open(&folder.path().join("plain"), None).unwrap(),
+            Table::in_memory(),
+            Table::open(&sealed.join("db"), sealing.as_ref()).unwrap(),
+        ];
         for table in &tables {
             let mut changes = Changes::new();
             for number in 0..300_u32 {
@@ -239,7 +315,10 @@ mod tests {
                 .apply(Changes::from([(vec![b'k', 253, 0, 0, 0, 0], None)]))
                 .unwrap();
         }
-        let [disk, memory] = &tables;
+        let [disk, memory, sealed] = tables;
+        drop(sealed);
+        let reopened = folder.path().join("sealed").join("db");
+        let reopened = Table::open(&reopened, sealing.as_ref()).unwrap();
         assert_eq!(
             memory.get(&[b'k', 254, 0, 0, 0, 1]).unwrap().unwrap().len(),
             30
@@ -247,6 +326,10 @@ mod tests {
         for prefix in [&[b'k', 253][..], &[b'k', 255], b"k", b"", b"z"] {
             assert_eq!(
                 keys(disk.scan_prefix(prefix)),
+                keys(memory.scan_prefix(prefix))
+            );
+            assert_eq!(
+                keys(reopened.scan_prefix(prefix)),
                 keys(memory.scan_prefix(prefix))
             );
         }
@@ -257,7 +340,9 @@ mod tests {
             (Bound::Excluded(key(1)), Bound::Included(key(1))),
             (Bound::Excluded(key(9)), Bound::Excluded(key(9))),
         ] {
-            assert_eq!(keys(disk.range(range.clone())), keys(memory.range(range)));
+            let expected = keys(memory.range(range.clone()));
+            assert_eq!(keys(disk.range(range.clone())), expected);
+            assert_eq!(keys(reopened.range(range)), expected);
         }
     }
 }

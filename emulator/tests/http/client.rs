@@ -86,6 +86,7 @@ impl Answer {
 /// A lake of its own.
 pub struct Lake {
     server: Server,
+    store: Store,
     runtime: Runtime,
     /// Whether [`Lake::send`] speaks TLS.
     is_secure: bool,
@@ -148,6 +149,11 @@ impl Lake {
         lake.dfs("PUT", "/raw?resource=filesystem", &[], b"")
             .expect(201);
         lake
+    }
+
+    /// What it serves.
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Where plans of faults are set.
@@ -224,7 +230,8 @@ impl Lake {
             .build()
             .unwrap();
         Lake {
-            server: Server::start(store, options).unwrap(),
+            server: Server::start(store.clone(), options).unwrap(),
+            store,
             runtime,
             is_secure: false,
         }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use lakestage_emulator::{Account, TENANT_DEFAULT, Token, bearer_token};
 
 use crate::client::{Answer, Bearer, Lake, Port};
-use crate::signing::{DENIED, NOW, OWNER, TODAY, delegation_key, lake, sas, send};
+use crate::signing::{DENIED, NOW, OWNER, TODAY, delegation_key, lake, sas, sas_by, send};
 
 /// Asks for a delegation key.
 fn ask_key(lake: &Lake, oid: &str, start: &str, expiry: &str) -> Answer {
@@ -69,6 +69,31 @@ fn a_delegation_key_is_given_to_whoever_has_a_role_for_it_and_for_seven_days_at_
     );
     let refused = with_key.expect_error(403, "AuthenticationFailed");
     assert!(refused.text().contains("Only authentication scheme Bearer"));
+}
+
+#[test]
+fn keys_that_were_revoked_are_good_no_more_and_new_ones_are() {
+    let lake = lake(&[]);
+    let get = |sas: &str| send(&lake, "GET", "/raw/dir/f", sas, &[]);
+    let signature = sas("delegation", "/raw", &[]);
+    get(&signature).expect(200);
+    let store = lake.store();
+    assert_eq!(store.delegation_revocations("devstoreaccount1").unwrap(), 0);
+    assert!(store.revoke_delegation_keys("nobody").is_err());
+    assert_eq!(store.revoke_delegation_keys("devstoreaccount1").unwrap(), 1);
+    let refused = get(&signature).expect_error(403, "AuthenticationFailed");
+    assert!(refused.text().contains("does not match"));
+    // What does not come from such a key is as good as before.
+    get(&sas("service", "/raw", &[])).expect(200);
+    get(&sas("account", "", &[])).expect(200);
+    // A new key has the same name and another value.
+    let (start, end) = ("2026-11-20T00:00:00Z", "2026-11-27T00:00:00Z");
+    let key = ask_key(&lake, OWNER, start, end).expect(200);
+    let key = STANDARD.decode(key.element("Value")).unwrap();
+    assert_ne!(key, delegation_key(OWNER, end));
+    get(&sas_by(&key, "/raw", &[])).expect(200);
+    assert_eq!(store.revoke_delegation_keys("devstoreaccount1").unwrap(), 2);
+    get(&sas_by(&key, "/raw", &[])).expect_error(403, "AuthenticationFailed");
 }
 
 #[test]

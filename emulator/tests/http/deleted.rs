@@ -2,7 +2,7 @@
 
 use lakestage_emulator::{Store, StoreOptions};
 
-use crate::client::Lake;
+use crate::client::{Answer, Lake};
 
 const DAY_OF_RETENTION: &str = "<StorageServiceProperties><DeleteRetentionPolicy><Enabled>true</Enabled>\
      <Days>1</Days></DeleteRetentionPolicy></StorageServiceProperties>";
@@ -148,6 +148,59 @@ fn service_properties_keep_what_a_document_does_not_name() {
         lake.blob("PUT", settings, &[], wrong.as_bytes())
             .expect(400);
     }
+}
+
+#[test]
+fn what_is_written_over_in_a_flat_account_is_kept_as_a_deleted_snapshot() {
+    let mut options = StoreOptions::default();
+    for account in &mut options.accounts {
+        account.soft_delete_days = Some(7);
+        account.flat = true;
+    }
+    let lake = Lake::with_store(Store::open(options).unwrap());
+    lake.blob("PUT", "/raw?restype=container", &[], b"")
+        .expect(201);
+    let block = [("x-ms-blob-type", "BlockBlob")];
+    for content in ["one", "two", "three"] {
+        lake.blob("PUT", "/raw/a", &block, content.as_bytes())
+            .expect(201);
+    }
+    let list = |include: &str| {
+        let target = format!("/raw?restype=container&comp=list&include={include}");
+        lake.blob("GET", &target, &[], b"").expect(200)
+    };
+    let count = |answer: &Answer, text: &str| answer.text().matches(text).count();
+    assert_eq!(count(&list("snapshots"), "<Blob>"), 1);
+    let kept = list("snapshots,deleted");
+    assert_eq!(
+        (count(&kept, "<Blob>"), count(&kept, "<Deleted>true")),
+        (3, 2)
+    );
+    // They are restored with the blob, and read as any snapshot.
+    lake.blob("PUT", "/raw/a?comp=undelete", &[], b"")
+        .expect(200);
+    let restored = list("snapshots");
+    assert_eq!(count(&restored, "<Snapshot>"), 2);
+    let contents: Vec<String> = restored
+        .text()
+        .split("<Snapshot>")
+        .skip(1)
+        .map(|rest| {
+            let time = rest.split_once('<').unwrap().0;
+            let read = lake.blob("GET", &format!("/raw/a?snapshot={time}"), &[], b"");
+            read.expect(200).text().to_owned()
+        })
+        .collect();
+    assert_eq!(contents, ["one", "two"]);
+    assert_eq!(lake.blob("GET", "/raw/a", &[], b"").text(), "three");
+    // Without soft delete nothing is kept.
+    let flat = Lake::flat();
+    for content in ["one", "two"] {
+        flat.blob("PUT", "/raw/a", &block, content.as_bytes())
+            .expect(201);
+    }
+    let target = "/raw?restype=container&comp=list&include=snapshots,deleted";
+    assert_eq!(count(&flat.blob("GET", target, &[], b""), "<Blob>"), 1);
 }
 
 #[test]

@@ -31,8 +31,24 @@ fn ask(lake: &Lake, content: &str, body: &str) -> Answer {
     lake.blob("POST", "/raw/rows?comp=query", &[], body.as_bytes())
 }
 
+/// What the frame of an answer has.
+struct Framed {
+    /// Of all records.
+    data: Vec<u8>,
+    /// Whether fatal, name, description, place.
+    errors: Vec<(bool, String, String, i64)>,
+    /// At the end.
+    numbers: Vec<i64>,
+}
+
 /// Reads the frame: the data of all records, and the numbers at the end.
 fn unframed(answer: &Answer) -> (String, Vec<i64>) {
+    let framed = frame(answer);
+    assert_eq!(framed.errors, []);
+    (String::from_utf8(framed.data).unwrap(), framed.numbers)
+}
+
+fn frame(answer: &Answer) -> Framed {
     let mut rest = &answer.body[..];
     assert_eq!(take(&mut rest, 4), b"Obj\x01");
     loop {
@@ -46,7 +62,7 @@ fn unframed(answer: &Answer) -> (String, Vec<i64>) {
         }
     }
     let sync = take(&mut rest, 16).to_vec();
-    let (mut data, mut numbers) = (Vec::new(), Vec::new());
+    let (mut data, mut errors, mut numbers) = (Vec::new(), Vec::new(), Vec::new());
     while !rest.is_empty() {
         assert_eq!(long(&mut rest), 1);
         let length = long(&mut rest);
@@ -55,6 +71,15 @@ fn unframed(answer: &Answer) -> (String, Vec<i64>) {
             0 => {
                 let length = long(&mut record);
                 data.extend_from_slice(take(&mut record, length as usize));
+            }
+            1 => {
+                let is_fatal = take(&mut record, 1) == [1];
+                let mut text = || {
+                    let length = long(&mut record);
+                    String::from_utf8(take(&mut record, length as usize).to_vec()).unwrap()
+                };
+                let (name, description) = (text(), text());
+                errors.push((is_fatal, name, description, long(&mut record)));
             }
             _ => {
                 while !record.is_empty() {
@@ -65,7 +90,11 @@ fn unframed(answer: &Answer) -> (String, Vec<i64>) {
         assert!(record.is_empty());
         assert_eq!(take(&mut rest, 16), sync);
     }
-    (String::from_utf8(data).unwrap(), numbers)
+    Framed {
+        data,
+        errors,
+        numbers,
+    }
 }
 
 fn take<'b>(rest: &mut &'b [u8], length: usize) -> &'b [u8] {
@@ -189,6 +218,120 @@ fn a_query_that_is_not_understood_is_refused_with_what_is_wrong() {
     ask(&lake, "1\n", &body(&deep, "", "")).expect_error(400, "InvalidInput");
     let parquet = body("SELECT * FROM BlobStorage", "<Type>parquet</Type>", "");
     ask(&lake, "1\n", &parquet).expect(501);
-    let json = body("SELECT * FROM BlobStorage", JSON, "");
-    ask(&lake, "{\n", &json).expect_error(400, "InvalidInput");
+}
+
+#[test]
+fn json_that_cannot_be_read_ends_the_answer_with_its_place() {
+    let lake = Lake::with_raw();
+    let sql = body("SELECT a FROM BlobStorage", JSON, "");
+    let rows = "{\"a\":1}{\"a\":2}\n{b: 3}\n{\"a\":4}\n";
+    let framed = frame(&ask(&lake, rows, &sql).expect(200));
+    assert_eq!(framed.data, b"{\"a\":1}\n{\"a\":2}\n");
+    let told = "Unexpected token 'b' at [byte: 1]. Expecting token '\"'. ";
+    let error = (true, "ParseError".to_owned(), told.to_owned(), 15);
+    assert_eq!(framed.errors, [error]);
+    assert_eq!(framed.numbers, [30, 30, 30]);
+
+    let old = [("x-ms-version", "2019-12-12")];
+    let answer = lake.blob("POST", "/raw/rows?comp=query", &old, sql.as_bytes());
+    let (_, name, told, _) = frame(&answer.expect(200)).errors.remove(0);
+    assert_eq!(
+        (&*name, &*told),
+        ("InternalError", "Internal parse exception.")
+    );
+}
+
+#[test]
+fn a_row_that_ends_before_a_column_is_left_out_and_told() {
+    let lake = Lake::with_raw();
+    let sql = body(
+        "SELECT Age FROM BlobStorage",
+        &delimited("<HasHeaders>true</HasHeaders>"),
+        "",
+    );
+    let framed =
+        frame(&ask(&lake, "id,name,Age\r\n1,Ada,36\r\n2\r\n3,Cleo,7\r\n", &sql).expect(200));
+    assert_eq!(framed.data, b"36\n7\n");
+    let told = "Column ordinal does not exist in row.".to_owned();
+    assert_eq!(
+        framed.errors,
+        [(false, "InvalidColumnOrdinal".to_owned(), told, 23)]
+    );
+    // What an object does not have is not in the answer, and no error.
+    let sql = body("SELECT a FROM BlobStorage", JSON, "");
+    let answer = ask(&lake, "{\"a\":null}\n{}\n", &sql).expect(200);
+    assert_eq!(unframed(&answer).0, "{\"a\":null}\n{}\n");
+}
+
+#[test]
+fn rows_are_answered_as_arrow_with_the_columns_that_are_described() {
+    let lake = Lake::with_raw();
+    let field = |kind: &str, name: &str, more: &str| {
+        format!("<Field><Type>{kind}</Type><Name>{name}</Name>{more}</Field>")
+    };
+    let fields = [
+        field("int64", "id", ""),
+        field("string", "name", ""),
+        field("double", "size", ""),
+        field(
+            "decimal",
+            "price",
+            "<Precision>4</Precision><Scale>2</Scale>",
+        ),
+        field("bool", "is", ""),
+        field("timestamp[ms]", "at", ""),
+    ];
+    let output = |fields: &str| {
+        format!(
+            "<Type>arrow</Type><ArrowConfiguration><Schema>{fields}</Schema></ArrowConfiguration>"
+        )
+    };
+    let rows = "1,a,0.5,4.50,true,2024-01-01T00:00:00Z\n2,,x,400,no,\n";
+    let sql = body("SELECT * FROM BlobStorage", "", &output(&fields.concat()));
+    let framed = frame(&ask(&lake, rows, &sql).expect(200));
+    let mut reader =
+        arrow::ipc::reader::StreamReader::try_new(std::io::Cursor::new(framed.data), None).unwrap();
+    let batch = reader.next().unwrap().unwrap();
+    assert!(reader.next().is_none());
+    let text = |column: usize, row: usize| {
+        arrow::util::display::array_value_to_string(batch.column(column), row).unwrap()
+    };
+    let read: Vec<[String; 2]> = (0..6)
+        .map(|column| [text(column, 0), text(column, 1)])
+        .collect();
+    assert_eq!(
+        read,
+        [
+            ["1", "2"],
+            ["a", ""],
+            ["0.5", ""],
+            ["4.50", "4.00"],
+            ["true", ""],
+            ["2024-01-01T00:00:00", ""]
+        ]
+    );
+    assert_eq!(batch.schema().field(3).name(), "price");
+
+    for (sql, fields, reason) in [
+        ("SELECT * FROM BlobStorage", String::new(), "fields"),
+        (
+            "SELECT _1, _2 FROM BlobStorage",
+            field("int64", "a", ""),
+            "describes 1",
+        ),
+        (
+            "SELECT _1 FROM BlobStorage",
+            field("date", "a", ""),
+            "no type date",
+        ),
+        (
+            "SELECT _1 FROM BlobStorage",
+            field("decimal", "a", ""),
+            "Precision",
+        ),
+    ] {
+        let sql = body(sql, "", &output(&fields));
+        let answer = ask(&lake, "1,2\n", &sql).expect_error(400, "InvalidInput");
+        assert!(answer.text().contains(reason), "{}", answer.text());
+    }
 }

@@ -153,6 +153,17 @@ pub fn sign_fields(
     resource: &str,
     fields: &BTreeMap<&str, String>,
 ) -> String {
+    sign_fields_by(None, kind, version, resource, fields)
+}
+
+/// The same by another key than the usual one.
+fn sign_fields_by(
+    key: Option<&[u8]>,
+    kind: &str,
+    version: &str,
+    resource: &str,
+    fields: &BTreeMap<&str, String>,
+) -> String {
     let (_, _, names) = LAYOUTS
         .iter()
         .rfind(|(own, since, _)| *own == kind && version >= *since)
@@ -174,8 +185,9 @@ pub fn sign_fields(
         });
     }
     let end = if kind == "account" { "\n" } else { "" };
-    let key = match kind {
-        "delegation" => delegation_key(&value("skoid"), &value("ske")),
+    let key = match (kind, key) {
+        (_, Some(key)) => key.to_vec(),
+        ("delegation", None) => delegation_key(&value("skoid"), &value("ske")),
         _ => key_of_the_account(),
     };
     sign_with(&key, &(lines.join("\n") + end))
@@ -194,6 +206,15 @@ pub fn query(fields: &BTreeMap<&str, String>, signature: &str) -> String {
 
 /// A signature of a kind in its newest layout: what it is about, and fields besides the usual ones.
 pub fn sas(kind: &str, resource: &str, fields: &[(&'static str, &str)]) -> String {
+    made(None, kind, resource, fields)
+}
+
+/// A delegation's by the value of its key.
+pub fn sas_by(key: &[u8], resource: &str, fields: &[(&'static str, &str)]) -> String {
+    made(Some(key), "delegation", resource, fields)
+}
+
+fn made(key: Option<&[u8]>, kind: &str, resource: &str, fields: &[(&'static str, &str)]) -> String {
     let mut all: BTreeMap<&str, String> = BTreeMap::from([
         ("sv", "2026-04-06".to_owned()),
         ("se", "2026-11-27T00:00:00Z".to_owned()),
@@ -224,6 +245,6 @@ pub fn sas(kind: &str, resource: &str, fields: &[(&'static str, &str)]) -> Strin
         all.insert(name, (*value).to_owned());
     }
     let resource = format!("/blob/devstoreaccount1{resource}");
-    let signature = sign_fields(kind, "2026-04-06", &resource, &all);
+    let signature = sign_fields_by(key, kind, "2026-04-06", &resource, &all);
     query(&all, &signature)
 }

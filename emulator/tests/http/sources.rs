@@ -1,5 +1,11 @@
 //! Writing from a URL of the same server instead of a body.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use lakestage_emulator::{
+    Account, AccountSas, DEFAULT_ACCOUNT_NAME, Part, Store, StoreOptions, WriteOptions, account_sas,
+};
+
 use crate::client::{Answer, Lake, Port};
 
 const MD5_OF_BCD: &str = "1LfChIgsqeIIu2Xoq9X0yA==";
@@ -167,4 +173,49 @@ fn a_blob_put_from_a_url_is_checked_against_the_sources_md5() {
     put("BlockBlob", whole.header("content-md5")).expect(201);
     let read = lake.blob("GET", "/raw/copy", &[], b"").expect(200);
     assert_eq!(&*read.body, b"abcdef");
+}
+
+#[test]
+fn what_another_account_has_is_copied_by_a_signature_or_where_it_is_public() {
+    let key = BASE64.encode(b"another key");
+    let mut other = Account::from_base64("otheraccount1", &key).unwrap();
+    other.flat = true;
+    let options = StoreOptions {
+        accounts: vec![Account::well_known(), other.clone()],
+        ..StoreOptions::default()
+    };
+    let store = Store::open(options).unwrap();
+    for (account, name) in [("otheraccount1", "there"), (DEFAULT_ACCOUNT_NAME, "raw")] {
+        store.create_file_system(account, name).unwrap();
+    }
+    let there = store.file_system("otheraccount1", "there");
+    there
+        .write_file("a", &[Part::Bytes(b"abcdef")], &WriteOptions::default())
+        .unwrap();
+    let lake = Lake::with_store(store);
+    let sas = AccountSas {
+        permissions: "r",
+        resource_types: "o",
+        expiry: "2999-01-01T00:00:00Z",
+    };
+    let sas = account_sas(&other, &sas).unwrap();
+    let copy =
+        |source: &str, target: &str| lake.blob("PUT", target, &[("x-ms-copy-source", source)], b"");
+    let by_path = format!("http://{}/otheraccount1/there/a", lake.address(Port::Blob));
+    let by_host = "https://otheraccount1.blob.core.windows.net/there/a";
+    for (place, source) in [&*by_path, by_host].into_iter().enumerate() {
+        // The request's own key opens nothing there.
+        copy(source, "/raw/copy").expect_error(403, "CannotVerifyCopySource");
+        let signed = format!("{source}?{sas}");
+        let target = format!("/raw/copy{place}");
+        copy(&signed, &target).expect(202);
+        assert_eq!(
+            lake.blob("GET", &target, &[], b"").expect(200).text(),
+            "abcdef"
+        );
+        let stage = format!("/raw/blocks{place}?comp=block&blockid=YQ==");
+        copy(&signed, &stage).expect(201);
+    }
+    copy("https://nowhere.blob.core.windows.net/there/a", "/raw/copy")
+        .expect_error(404, "CannotVerifyCopySource");
 }

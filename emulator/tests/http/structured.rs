@@ -69,8 +69,8 @@ fn a_structured_body_with_a_wrong_checksum_or_length_is_refused() {
 #[test]
 fn headers_that_ask_for_what_is_not_done_are_refused_by_name() {
     let lake = Lake::with_raw();
-    let key = [("x-ms-encryption-key", "a2V5")];
-    lake.dfs("PUT", "/raw/file?resource=file", &key, b"")
+    let hold = [("x-ms-legal-hold", "true")];
+    lake.dfs("PUT", "/raw/file?resource=file", &hold, b"")
         .expect_error(400, "UnsupportedHeader");
     let scope = [
         ("x-ms-encryption-scope", "mine"),

@@ -229,7 +229,7 @@ impl Assembler {
                 commit.first_version
             ));
         }
-        self.next_version = Some(commit.last_version() + 1);
+        self.next_version = Some(commit.last_version().saturating_add(1));
         Ok(commit)
     }
 

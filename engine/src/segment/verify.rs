@@ -88,11 +88,15 @@ impl Segment {
         follow("the order", &footer.order, faults);
         follow("the filter", &footer.filter, faults);
         let tail = (footer.encode().len() + TAIL_BYTES) as u64;
-        if end + tail != self.entry().bytes {
+        if end.saturating_add(tail) != self.entry().bytes {
             fault(faults, "the footer", "it does not follow the filter");
         }
         let start = stream_end.offset as usize;
-        if image.raw().get(start..start + STREAM_END.len()) != Some(&STREAM_END[..]) {
+        if image
+            .raw()
+            .get(start..start.saturating_add(STREAM_END.len()))
+            != Some(&STREAM_END[..])
+        {
             let rule = "it is not as it was written";
             fault(faults, "the end of the stream", rule);
         }

@@ -3,11 +3,19 @@
 pub(crate) mod environment {
     /// Room under a quota.
     pub(crate) struct Reserved;
+
+    impl Drop for Reserved {
+        fn drop(&mut self) {}
+    }
 }
 
 pub(crate) mod locks {
     /// Rows that a transaction holds.
     pub(crate) struct HeldRows;
+
+    impl Drop for HeldRows {
+        fn drop(&mut self) {}
+    }
 }
 
 pub(crate) mod metrics {

@@ -56,7 +56,7 @@ pub(crate) fn run(
     json: bool,
 ) -> Result<()> {
     args.server.check()?;
-    let options = args.server.data_folder_options(SyncMode::Always);
+    let options = args.server.data_folder_options(SyncMode::Always, data);
     let data = Arc::new(DataFolder::new(data.root().to_owned(), options));
     let story = Story { console, json };
     // Taken first: a port that is not free is better known before the work than after it.

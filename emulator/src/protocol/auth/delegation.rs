@@ -1,7 +1,8 @@
 //! User delegation keys.
 //!
-//! A key follows from the account's key and from what the key says about itself, so none is stored, and one that the
-//! server gave out is good as long as it says, whatever happens to the server.
+//! A key follows from the account's key, from what the key says about itself, and from how often keys were revoked, so
+//! none is stored, and one that the server gave out is good as long as it says or until the next revocation, whatever
+//! happens to the server.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -27,8 +28,8 @@ pub(crate) struct DelegationKey {
 }
 
 impl DelegationKey {
-    /// Its value under one of the account's keys.
-    pub(crate) fn value(&self, account: &str, account_key: &[u8]) -> Vec<u8> {
+    /// Its value under one of the account's keys, after so many revocations.
+    pub(crate) fn value(&self, account: &str, account_key: &[u8], revocations: u32) -> Vec<u8> {
         let fields = [
             PURPOSE,
             account,
@@ -40,7 +41,11 @@ impl DelegationKey {
             &self.version,
             &self.delegated_tenant,
         ];
-        mac(account_key, &fields.join("\n"))
+        let mut text = fields.join("\n");
+        if revocations > 0 {
+            text.push_str(&format!("\nrevoked {revocations}"));
+        }
+        mac(account_key, &text)
     }
 
     /// Whether it is good at `now`; `None` when its times are none.

@@ -175,7 +175,7 @@ fn by_credentials(store: &Store, account: &Account, request: &Request) -> Result
     }
 }
 
-fn account<'s>(store: &'s Store, request: &Request) -> Result<&'s Account> {
+pub(super) fn account<'s>(store: &'s Store, request: &Request) -> Result<&'s Account> {
     store.account(&request.account).ok_or_else(|| {
         StoreError::with_message(
             ErrorCode::ResourceNotFound,
@@ -250,7 +250,7 @@ fn challenge(error: StoreError, request: &Request) -> StoreError {
     )
 }
 
-fn names(accounts: &[Account]) -> String {
+pub(super) fn names(accounts: &[Account]) -> String {
     accounts
         .iter()
         .map(|account| account.name.as_str())

@@ -41,7 +41,7 @@ pub(super) fn check(
 ) -> Result<Allowed> {
     let signature = Signature::new(request);
     let policy = signature.policy(store)?;
-    signature.check_signed(account)?;
+    signature.check_signed(store, account)?;
     let now = jiff::Timestamp::from_nanosecond(i128::from(store.now_unix_ns()))
         .map_err(|e| StoreError::corrupt("the clock", e.to_string()))?;
     let value = |name: &str| signature.value(name);
@@ -112,7 +112,7 @@ impl<'r> Signature<'r> {
             .ok_or_else(|| failed(&format!("The container has no access policy named '{id}'.")))
     }
 
-    fn check_signed(&self, account: &Account) -> Result<()> {
+    fn check_signed(&self, store: &Store, account: &Account) -> Result<()> {
         let text = match &self.kind {
             Kind::Account => {
                 account_sas::string_to_sign(&account.name, |name| self.value(name), &self.version)
@@ -123,8 +123,11 @@ impl<'r> Signature<'r> {
         let is_good = match &self.kind {
             Kind::Account | Kind::Service => is_signed(&account.keys, &text, &signature),
             Kind::Delegation(key) => {
+                let revocations = store.delegation_revocations(&account.name)?;
                 let keys = account.keys.iter();
-                let keys: Vec<Vec<u8>> = keys.map(|own| key.value(&account.name, own)).collect();
+                let keys: Vec<Vec<u8>> = keys
+                    .map(|own| key.value(&account.name, own, revocations))
+                    .collect();
                 is_signed(&keys, &text, &signature)
             }
         };

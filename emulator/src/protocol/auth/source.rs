@@ -2,8 +2,9 @@
 
 use http::{HeaderMap, Method};
 
+use crate::account::Account;
 use crate::error::Result;
-use crate::protocol::auth::{Authority, account, anonymous, permit, sas, token};
+use crate::protocol::auth::{Authority, anonymous, permit, sas, token};
 use crate::protocol::query::Query;
 use crate::protocol::request::{Face, Request};
 use crate::store::Store;
@@ -13,12 +14,14 @@ use crate::store::authorize::Principal;
 const SOURCE_AUTHORIZATION: &str = "x-ms-copy-source-authorization";
 
 /// For whom a source is read or, if it `moves`, taken away: a signature in its own URL decides, or a token for it, and
-/// otherwise whatever gave the request its right, which has to reach as far as the source.
+/// otherwise whatever gave the request its right, which has to reach as far as the source. It does not reach into another
+/// account: what is there needs a signature or a token of its own, or is public.
 ///
 /// `filesystem` and `path` are decoded, `query` is the source's own.
 pub(in crate::protocol) fn source_principal(
     store: &Store,
     request: &Request,
+    account: &Account,
     (filesystem, path, query): (&str, &str, &str),
     moves: bool,
 ) -> Result<Principal> {
@@ -27,13 +30,14 @@ pub(in crate::protocol) fn source_principal(
         method: if moves { Method::DELETE } else { Method::GET },
         headers: HeaderMap::new(),
         face: Face::Blob,
+        account: account.name.clone(),
+        is_flat: account.flat,
         filesystem: filesystem.to_owned(),
         path: path.to_owned(),
         query: Query::parse(query),
         moves_source: moves,
         ..request.clone()
     };
-    let account = account(store, request)?;
     if asked.query.has("sig") {
         return sas::check(store, account, &asked, None).map(|allowed| allowed.principal);
     }
@@ -42,6 +46,9 @@ pub(in crate::protocol) fn source_principal(
     {
         let identity = token::identity(account, request, given, store.now_unix_ns())?;
         return permit(store, &asked, &identity, true);
+    }
+    if account.name != request.account {
+        return anonymous::check(store, &asked).map(|()| Principal::Superuser);
     }
     match &request.authority {
         Authority::Key => Ok(Principal::Superuser),

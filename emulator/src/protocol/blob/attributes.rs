@@ -49,6 +49,7 @@ pub(super) fn set_metadata(call: &mut Call<'_>) -> Result<Reply> {
     // The mark of a directory is shown, not stored.
     properties.remove("hdi_isfolder");
     let inode = change(call, true, |inode| {
+        call.check_customer_key(inode)?;
         inode.properties = properties;
         Ok(())
     })?;

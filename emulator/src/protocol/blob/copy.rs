@@ -37,10 +37,10 @@ pub(super) fn start(call: &mut Call<'_>) -> Result<Reply> {
         conditions.if_match = Some(etag);
     }
     let inode = call.store.copy(
-        &request.account,
-        (&source.container, &source.path, &source.principal),
+        (&source.account, &source.container, &source.path),
+        &source.principal,
         &conditions,
-        &request.filesystem,
+        (&request.account, &request.filesystem),
         &path,
         create,
         true,

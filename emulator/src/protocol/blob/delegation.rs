@@ -54,7 +54,8 @@ pub(super) fn key(call: &mut Call<'_>) -> Result<Reply> {
     let own = account
         .and_then(|account| account.keys.first())
         .ok_or(ErrorCode::AuthenticationFailed)?;
-    let value = STANDARD.encode(key.value(&request.account, own));
+    let revocations = call.store.delegation_revocations(&request.account)?;
+    let value = STANDARD.encode(key.value(&request.account, own, revocations));
     Ok(Reply::new(200).xml(&document(&key, &value)))
 }
 

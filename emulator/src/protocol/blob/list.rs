@@ -412,6 +412,9 @@ pub(super) fn properties(xml: &mut XmlText, inode: &Inode, is_flat: bool, now_un
         xml.text("CopyCompletionTime", &http_date(copy.completed_unix_ns));
     }
     xml.text("ServerEncrypted", "true");
+    if let Some(hash) = &inode.customer_key_sha256 {
+        xml.text("CustomerProvidedKeySha256", hash);
+    }
     if !inode.tags.is_empty() {
         xml.text("TagCount", &inode.tags.len().to_string());
     }

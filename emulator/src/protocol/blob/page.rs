@@ -63,7 +63,7 @@ pub(super) fn create(call: &mut Call<'_>) -> Result<Reply> {
     if create.headers.content_type.is_none() {
         create.headers.content_type = request.header("content-type")?.map(str::to_owned);
     }
-    let mut body = call.store.body_writer().finish()?;
+    let mut body = call.store.body_writer(None).finish()?;
     if length > 0 {
         body.segments.push(Segment::Hole(length));
         body.length = length;

@@ -6,11 +6,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::error::{ErrorCode, Result, StoreError};
-use crate::protocol::auth::source_principal;
+use crate::protocol::auth::{names, source_principal};
 use crate::protocol::checksums::{Answered, Checksums, Sums};
 use crate::protocol::common::{Call, conditions};
+use crate::protocol::customer_key;
 use crate::protocol::query::Query;
-use crate::protocol::request::{Request, decode};
+use crate::protocol::request::{Request, decode, path_in, snapshot_in};
 use crate::store::Store;
 use crate::store::authorize::Principal;
 use crate::store::body::Body;
@@ -18,12 +19,14 @@ use crate::store::condition::ConditionUse;
 use crate::store::content::ContentReader;
 use crate::store::inode::etag_text;
 use crate::store::path::StorePath;
+use crate::store::seal::check_key;
 
 /// Read from a source at once.
 const READ_BYTES: u64 = 256 * 1024;
 
 /// What a URL of this server names.
 pub(super) struct Source {
+    pub account: String,
     pub container: String,
     pub path: StorePath,
     /// For whom it is read.
@@ -37,8 +40,8 @@ pub(super) fn place(store: &Store, request: &Request, url: &str) -> Result<Sourc
         StoreError::with_message(
             ErrorCode::CannotVerifyCopySource,
             format!(
-                "The emulator copies only within the account {}; {url} is not in it.",
-                request.account
+                "The emulator copies only from its own accounts, which are {}; {url} is in none of them.",
+                names(store.accounts())
             ),
         )
     };
@@ -48,24 +51,26 @@ pub(super) fn place(store: &Store, request: &Request, url: &str) -> Result<Sourc
         .ok_or_else(elsewhere)?;
     let (host, path) = rest.split_once('/').ok_or_else(elsewhere)?;
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
+    let known = |name: &str| store.account(name).cloned();
     let in_path = path
         .split_once('/')
-        .filter(|(first, _)| *first == request.account);
-    let within = match in_path {
-        Some((_, within)) => within,
-        None if host.starts_with(&format!("{}.", request.account)) => path,
-        None => return Err(elsewhere()),
+        .and_then(|(first, within)| Some((known(first)?, within)));
+    let in_host = || {
+        let (first, _) = host.split_once('.')?;
+        Some((known(first)?, path))
     };
+    let (account, within) = in_path.or_else(in_host).ok_or_else(elsewhere)?;
     let (container, path) = within.split_once('/').ok_or_else(elsewhere)?;
     let (container, decoded) = (decode(container), decode(path));
     let named = (container.as_str(), decoded.as_str(), query);
-    let principal = source_principal(store, request, named, false).map_err(unverified)?;
-    let path = request.path_of(&decoded)?;
+    let principal = source_principal(store, request, &account, named, false).map_err(unverified)?;
+    let path = path_in(account.flat, &decoded)?;
     let path = match Query::parse(query).get("snapshot") {
-        Some(time) => request.snapshot_of(&path, time)?,
+        Some(time) => snapshot_in(account.flat, &path, time)?,
         None => path,
     };
     Ok(Source {
+        account: account.name,
         container,
         path,
         principal,
@@ -134,11 +139,11 @@ fn open(call: &Call<'_>, url: &str) -> Result<(ContentReader, u64, Range<u64>)> 
     let source = place(call.store, request, url)?;
     let opened = call.store.open_node(
         &source.principal,
-        &request.account,
+        &source.account,
         &source.container,
         &source.path,
     );
-    let (node, reader) = opened.map_err(|error| {
+    let (node, mut reader) = opened.map_err(|error| {
         match error.is(ErrorCode::PathNotFound) || error.is(ErrorCode::FilesystemNotFound) {
             true => ErrorCode::CannotVerifyCopySource.into(),
             false => error,
@@ -148,6 +153,9 @@ fn open(call: &Call<'_>, url: &str) -> Result<(ContentReader, u64, Range<u64>)> 
     if node.inode.is_directory() {
         return Err(ErrorCode::ResourceTypeMismatch.into());
     }
+    let key = customer_key::of_source(request)?;
+    check_key(&node.inode, key.as_ref())?;
+    reader.set_customer_key(key);
     let wanted = range(request, node.inode.length)?;
     Ok((reader, node.inode.etag, wanted))
 }
@@ -161,7 +169,7 @@ pub(super) fn body(call: &mut Call<'_>) -> Result<(Body, Sums)> {
     if request.content_length().is_some_and(|length| length > 0) {
         return Err(ErrorCode::ContentLengthMustBeZero.into());
     }
-    let mut writer = call.store.body_writer();
+    let mut writer = call.store.body_writer(customer_key::of(request)?);
     let (sums, _) = read_checked(call, url, |bytes| writer.push(bytes))?;
     Ok((writer.finish()?, sums))
 }

@@ -143,7 +143,8 @@ fn rename_source(store: &Store, request: &Request) -> Result<(String, StorePath,
         return Err(wrong());
     }
     let source = (filesystem.as_str(), decoded.as_str(), query);
-    let principal = auth::source_principal(store, request, source, true)?;
+    let principal =
+        auth::source_principal(store, request, auth::account(store, request)?, source, true)?;
     Ok((filesystem, path, principal))
 }
 

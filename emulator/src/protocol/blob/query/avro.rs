@@ -5,8 +5,19 @@ const SCHEMA: &str = r#"[{"type":"record","name":"com.microsoft.azure.storage.qu
 
 /// Places of the records in the schema's union.
 const RESULT_DATA: i64 = 0;
+const ERROR: i64 = 1;
 const PROGRESS: i64 = 2;
 const END: i64 = 3;
+
+/// What was wrong with a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RowError {
+    pub(super) is_fatal: bool,
+    pub(super) name: &'static str,
+    pub(super) description: String,
+    /// Where the row begins in the blob.
+    pub(super) position: u64,
+}
 
 /// An answer on its way.
 pub(super) struct AvroFile {
@@ -42,6 +53,20 @@ impl AvroFile {
         let mut record = Vec::with_capacity(rows.len() + 8);
         put_long(&mut record, RESULT_DATA);
         put_bytes(&mut record, rows);
+        self.block(&record);
+    }
+
+    /// Something went wrong with the row at that place of the blob; if it is fatal, nothing behind it was read.
+    pub(super) fn error(&mut self, error: &RowError) {
+        let mut record = Vec::new();
+        put_long(&mut record, ERROR);
+        record.push(u8::from(error.is_fatal));
+        put_bytes(&mut record, error.name.as_bytes());
+        put_bytes(&mut record, error.description.as_bytes());
+        put_long(
+            &mut record,
+            i64::try_from(error.position).unwrap_or(i64::MAX),
+        );
         self.block(&record);
     }
 

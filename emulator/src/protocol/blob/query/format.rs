@@ -1,7 +1,10 @@
 //! Rows as they stand in a blob and in an answer: delimited text, or JSON lines.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
+use std::rc::Rc;
 
+use crate::protocol::blob::query::avro::RowError;
 use crate::protocol::blob::query::value::Value;
 
 /// How rows are written down.
@@ -33,6 +36,13 @@ impl Default for Delimited {
     }
 }
 
+/// A row of a blob, and where it begins there.
+#[derive(Debug)]
+pub(super) struct PlacedRow {
+    pub(super) row: Row,
+    pub(super) position: u64,
+}
+
 /// A row of a blob.
 #[derive(Debug)]
 pub(super) enum Row {
@@ -60,6 +70,28 @@ impl Row {
                 of_json(value)
             }
         }
+    }
+
+    /// Whether the row ends before the column of that name, which its header or its number says to be there.
+    pub(super) fn lacks(&self, names: &[(String, bool)]) -> bool {
+        match (self, names) {
+            (Self::Cells(cells, header), [(name, is_quoted)]) => {
+                place_of(header, name, *is_quoted).is_some_and(|place| place >= cells.len())
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether there is a field of that name, be it null. Text has a cell for every column.
+    pub(super) fn has(&self, names: &[(String, bool)]) -> bool {
+        let Self::Json(object) = self else {
+            return true;
+        };
+        let mut value = Some(object);
+        for (name, is_quoted) in names {
+            value = value.and_then(|inner| member(inner, name, *is_quoted));
+        }
+        value.is_some()
     }
 
     /// Everything, with its names.
@@ -95,20 +127,23 @@ fn is_named(known: &str, name: &str, is_quoted: bool) -> bool {
     }
 }
 
+fn place_of(header: &csv::StringRecord, name: &str, is_quoted: bool) -> Option<usize> {
+    let named = header
+        .iter()
+        .position(|known| is_named(known, name, is_quoted));
+    named.or_else(|| {
+        let number: usize = name.strip_prefix('_')?.parse().ok()?;
+        number.checked_sub(1)
+    })
+}
+
 fn cell(
     cells: &csv::StringRecord,
     header: &csv::StringRecord,
     name: &str,
     is_quoted: bool,
 ) -> Value {
-    let named = header
-        .iter()
-        .position(|known| is_named(known, name, is_quoted));
-    let place = named.or_else(|| {
-        let number: usize = name.strip_prefix('_')?.parse().ok()?;
-        number.checked_sub(1)
-    });
-    place
+    place_of(header, name, is_quoted)
         .and_then(|place| cells.get(place))
         .map_or(Value::Null, |cell| Value::Text(cell.to_owned()))
 }
@@ -135,28 +170,66 @@ fn of_json(value: &serde_json::Value) -> Value {
     }
 }
 
+/// Why rows could be read no further.
+#[derive(Debug)]
+pub(super) enum Broken {
+    Read(io::Error),
+    /// The row that begins there is not what the format says.
+    Row(RowError),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Self::Read(error)
+    }
+}
+
 /// Hands the rows of a blob to `take`, until it wants no more.
 pub(super) fn read_rows(
     format: &Format,
     source: impl Read,
-    take: impl FnMut(Row) -> bool,
-) -> io::Result<()> {
+    take: impl FnMut(PlacedRow) -> bool,
+) -> Result<(), Broken> {
     match format {
         Format::Delimited(delimited) => read_delimited(delimited, source, take),
         Format::Json { separator } => read_json(separator, source, take),
     }
 }
 
+/// Notes whether the first line ends with CR LF: the reader counts the LF to the next row, and places should not.
+struct LineEnds<R> {
+    source: R,
+    before: u8,
+    is_crlf: Rc<Cell<Option<bool>>>,
+}
+
+impl<R: Read> Read for LineEnds<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.source.read(buffer)?;
+        if self.is_crlf.get().is_none() {
+            for byte in buffer.iter().take(length) {
+                if *byte == b'\n' {
+                    self.is_crlf.set(Some(self.before == b'\r'));
+                    break;
+                }
+                self.before = *byte;
+            }
+        }
+        Ok(length)
+    }
+}
+
 fn read_delimited(
     format: &Delimited,
     source: impl Read,
-    mut take: impl FnMut(Row) -> bool,
-) -> io::Result<()> {
+    mut take: impl FnMut(PlacedRow) -> bool,
+) -> Result<(), Broken> {
     let terminator = match format.record.as_bytes() {
         [b'\n'] | [b'\r', b'\n'] => csv::Terminator::CRLF,
         [byte, ..] => csv::Terminator::Any(*byte),
         [] => csv::Terminator::CRLF,
     };
+    let is_crlf = Rc::new(Cell::new(None));
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(format.column)
         .quote(format.quote)
@@ -164,42 +237,84 @@ fn read_delimited(
         .terminator(terminator)
         .flexible(true)
         .has_headers(false)
-        .from_reader(source);
+        .from_reader(LineEnds {
+            source,
+            before: 0,
+            is_crlf: Rc::clone(&is_crlf),
+        });
     let mut bytes = csv::ByteRecord::new();
     let mut header = csv::StringRecord::new();
     let mut awaits_header = format.has_headers;
-    while reader.read_byte_record(&mut bytes)? {
+    while reader
+        .read_byte_record(&mut bytes)
+        .map_err(io::Error::from)?
+    {
         let cells = csv::StringRecord::from_byte_record_lossy(bytes.clone());
         if std::mem::take(&mut awaits_header) {
             header = cells;
             continue;
         }
-        if !take(Row::Cells(cells, header.clone())) {
+        let mut position = bytes.position().map_or(0, csv::Position::byte);
+        if position > 0 && is_crlf.get() == Some(true) {
+            position += 1;
+        }
+        let row = Row::Cells(cells, header.clone());
+        if !take(PlacedRow { row, position }) {
             break;
         }
     }
     Ok(())
 }
 
+/// Several values may stand between two separators.
 fn read_json(
     separator: &str,
     source: impl Read,
-    mut take: impl FnMut(Row) -> bool,
-) -> io::Result<()> {
+    mut take: impl FnMut(PlacedRow) -> bool,
+) -> Result<(), Broken> {
     let end = separator.bytes().last().unwrap_or(b'\n');
     let mut source = BufReader::new(source);
     let mut line = Vec::new();
-    while source.read_until(end, &mut line)? > 0 {
+    let mut position = 0;
+    loop {
+        line.clear();
+        let read = source.read_until(end, &mut line)?;
+        if read == 0 {
+            return Ok(());
+        }
         let text = line.strip_suffix(separator.as_bytes()).unwrap_or(&line);
-        if !text.trim_ascii().is_empty() {
-            let value = serde_json::from_slice(text).map_err(io::Error::other)?;
-            if !take(Row::Json(value)) {
-                break;
+        let values = serde_json::Deserializer::from_slice(text).into_iter();
+        for value in values {
+            let row = Row::Json(value.map_err(|error| broken_json(&error, text, position))?);
+            if !take(PlacedRow { row, position }) {
+                return Ok(());
             }
         }
-        line.clear();
+        position += read as u64;
     }
-    Ok(())
+}
+
+/// What the service says of JSON that it cannot read: what stands where, by bytes of the row.
+fn broken_json(error: &serde_json::Error, text: &[u8], position: u64) -> Broken {
+    let above = text
+        .split(|byte| *byte == b'\n')
+        .take(error.line().saturating_sub(1));
+    let above: usize = above.map(|line| line.len() + 1).sum();
+    let at = (above + error.column()).saturating_sub(1);
+    let found = match text.get(at).filter(|_| !error.is_eof()) {
+        Some(byte) => format!("Unexpected token '{}'", char::from(*byte).escape_default()),
+        None => "Unexpected end".to_owned(),
+    };
+    let expected = match error.to_string().starts_with("key must be a string") {
+        true => " Expecting token '\"'. ",
+        false => "",
+    };
+    Broken::Row(RowError {
+        is_fatal: true,
+        name: "ParseError",
+        description: format!("{found} at [byte: {at}].{expected}"),
+        position,
+    })
 }
 
 /// Writes a row of the answer.

@@ -1,10 +1,13 @@
 //! Query Blob Contents: rows of delimited text or JSON lines, picked by a little SQL.
 //!
-//! [`token`] and [`sql`] read the query, [`value`] says what it is for a row, [`format`] reads and writes rows, and
-//! [`avro`] frames the answer.
+//! [`token`] and [`sql`] read the query, [`value`] says what it is for a row, [`format`] and [`arrow`] read and write
+//! rows, and [`avro`] frames the answer, which [`result`] gathers. What is wrong with a row is told in the answer, as the
+//! service does; what is wrong with the query is a refusal.
 
+mod arrow;
 mod avro;
 mod format;
+mod result;
 mod sql;
 mod token;
 mod value;
@@ -14,27 +17,28 @@ use std::io;
 use crate::error::{ErrorCode, Result, StoreError};
 use crate::protocol::blob::xml::{Element, elements};
 use crate::protocol::common::Call;
+use crate::protocol::customer_key;
 use crate::protocol::read;
 use crate::protocol::reply::{Reply, ReplyBody};
 use crate::store::content::ContentReader;
 
-use self::avro::AvroFile;
-use self::format::{Delimited, Format, Row, ordinal, read_rows, write_header, write_row};
+use self::arrow::ArrowRows;
+use self::avro::RowError;
+use self::format::{Broken, Delimited, Format, PlacedRow, Row, ordinal, read_rows};
+use self::result::{Output, RESULT_MAX_BYTES, ResultRows};
 use self::sql::{Column, Select};
 use self::value::{Total, Value, holds, value};
 
 /// The largest query.
 const QUERY_MAX_BYTES: u64 = 256 * 1024;
-/// The largest result; an answer is prepared in memory.
-const RESULT_MAX_BYTES: usize = 256 << 20;
-/// Rows of the result that go into one record of the answer.
-const DATA_BYTES: usize = 1 << 20;
+/// From this version on the service says what JSON it could not read.
+const VERSION_OF_PARSE_ERRORS: &str = "2020-02-10";
 
 /// What a request asks for.
 struct Query {
     select: Select,
     input: Format,
-    output: Format,
+    output: Output,
 }
 
 /// The refusal of a query that cannot be carried out.
@@ -47,31 +51,56 @@ fn wrong(reason: impl Into<String>) -> StoreError {
 
 pub(super) fn run(call: &mut Call<'_>) -> Result<Reply> {
     let body = call.body.read_all(QUERY_MAX_BYTES)?;
-    let query = query(&elements(&body)?)?;
+    let Query {
+        select,
+        input,
+        output,
+    } = query(&elements(&body)?)?;
     let request = call.request;
     let path = request.path_or_snapshot()?;
     let (account, filesystem) = (&request.account, &request.filesystem);
-    let (node, reader) = call
-        .store
-        .open_node(&request.principal, account, filesystem, &path)?;
+    let (node, mut reader) =
+        call.store
+            .open_node(&request.principal, account, filesystem, &path)?;
     read::check(call, &node.inode)?;
+    reader.set_customer_key(customer_key::of(request)?);
     if node.inode.is_directory() {
         return Err(ErrorCode::ResourceTypeMismatch.into());
     }
     let length = node.inode.length;
-    let mut result = ResultRows::default();
-    select(&query, reader, &mut result).map_err(|error| failure(error, &result))?;
+    let mut result = ResultRows::new(output);
+    match pick(&select, &input, reader, &mut result) {
+        Ok(()) => {}
+        Err(Broken::Row(error)) => {
+            let error = as_told(error, &request.version);
+            result.error(error).map_err(StoreError::Source)?;
+        }
+        Err(Broken::Read(error)) => return Err(failure(error, &result)),
+    }
     let mut reply = Reply::new(200)
         .attributes(&node.inode, request.is_flat, call.store.now_unix_ns())
+        .with("x-ms-server-encrypted", "false")
         .with("content-type", "avro/binary");
     for of_the_blob in ["content-md5", "content-range"] {
         reply.headers.remove(of_the_blob);
     }
-    reply.body = ReplyBody::Bytes(result.finish(length));
+    reply.body = ReplyBody::Bytes(result.finish(length).map_err(StoreError::Source)?);
     Ok(reply)
 }
 
-/// What went wrong while the blob was read: its bytes, or what they say.
+/// An error that ends the reading, as the version has it.
+fn as_told(error: RowError, version: &str) -> RowError {
+    match version < VERSION_OF_PARSE_ERRORS {
+        true => RowError {
+            name: "InternalError",
+            description: "Internal parse exception.".to_owned(),
+            ..error
+        },
+        false => error,
+    }
+}
+
+/// What went wrong while the blob was read.
 fn failure(error: io::Error, result: &ResultRows) -> StoreError {
     if result.is_full {
         return wrong(format!(
@@ -80,65 +109,17 @@ fn failure(error: io::Error, result: &ResultRows) -> StoreError {
     }
     match error.downcast::<StoreError>() {
         Ok(error) => error,
-        Err(error) => wrong(format!(
-            "the blob is not what the query says it is: {error}"
-        )),
-    }
-}
-
-/// Rows of the answer, in records.
-struct ResultRows {
-    file: AvroFile,
-    rows: Vec<u8>,
-    bytes: usize,
-    is_full: bool,
-}
-
-impl Default for ResultRows {
-    fn default() -> Self {
-        Self {
-            file: AvroFile::new(),
-            rows: Vec::new(),
-            bytes: 0,
-            is_full: false,
-        }
-    }
-}
-
-impl ResultRows {
-    /// Adds a row, with the header above the first.
-    fn add(&mut self, format: &Format, row: &[(String, Value)]) -> io::Result<()> {
-        if self.bytes == 0 && self.rows.is_empty() {
-            write_header(format, row, &mut self.rows)?;
-        }
-        write_row(format, row, &mut self.rows)?;
-        if self.rows.len() >= DATA_BYTES {
-            self.cut();
-        }
-        if self.bytes + self.rows.len() > RESULT_MAX_BYTES {
-            self.is_full = true;
-            return Err(io::Error::other("the result is too large"));
-        }
-        Ok(())
-    }
-
-    fn cut(&mut self) {
-        self.bytes += self.rows.len();
-        self.file.data(&self.rows);
-        self.rows.clear();
-    }
-
-    fn finish(mut self, blob_bytes: u64) -> Vec<u8> {
-        if !self.rows.is_empty() {
-            self.cut();
-        }
-        self.file.finish(blob_bytes, blob_bytes)
+        Err(error) => wrong(format!("the blob cannot be read: {error}")),
     }
 }
 
 /// Goes through the blob once.
-fn select(query: &Query, reader: ContentReader, result: &mut ResultRows) -> io::Result<()> {
-    let select = &query.select;
+fn pick(
+    select: &Select,
+    input: &Format,
+    reader: ContentReader,
+    result: &mut ResultRows,
+) -> Result<(), Broken> {
     let mut totals: Vec<Total> = select
         .columns
         .iter()
@@ -152,10 +133,15 @@ fn select(query: &Query, reader: ContentReader, result: &mut ResultRows) -> io::
         true => u64::MAX,
         false => select.limit.unwrap_or(u64::MAX),
     };
+    let names = select.names();
     let mut failed = None;
-    read_rows(&query.input, reader, |row| {
+    read_rows(input, reader, |PlacedRow { row, position }| {
         if left == 0 {
             return false;
+        }
+        if names.iter().any(|name| row.lacks(name)) {
+            failed = result.error(short_row(position)).err();
+            return failed.is_none();
         }
         let is_wanted = select
             .condition
@@ -169,14 +155,11 @@ fn select(query: &Query, reader: ContentReader, result: &mut ResultRows) -> io::
             add_to(&mut totals, &select.columns, &row);
             return true;
         }
-        if let Err(error) = result.add(&query.output, &columns(select, &row)) {
-            failed = Some(error);
-            return false;
-        }
-        true
+        failed = result.add(columns(select, &row)).err();
+        failed.is_none()
     })?;
     if let Some(error) = failed {
-        return Err(error);
+        return Err(error.into());
     }
     if has_totals && select.limit != Some(0) {
         let row: Vec<(String, Value)> = totals
@@ -184,9 +167,19 @@ fn select(query: &Query, reader: ContentReader, result: &mut ResultRows) -> io::
             .enumerate()
             .map(|(place, total)| (ordinal(place), total.value()))
             .collect();
-        result.add(&query.output, &row)?;
+        result.add(row)?;
     }
     Ok(())
+}
+
+/// A row that ends before a column that is asked for is left out, and told.
+fn short_row(position: u64) -> RowError {
+    RowError {
+        is_fatal: false,
+        name: "InvalidColumnOrdinal",
+        description: "Column ordinal does not exist in row.".to_owned(),
+        position,
+    }
 }
 
 fn add_to(totals: &mut [Total], columns: &[Column], row: &Row) {
@@ -205,6 +198,8 @@ fn columns(select: &Select, row: &Row) -> Vec<(String, Value)> {
     let columns = select.columns.iter().enumerate();
     columns
         .filter_map(|(place, column)| match column {
+            // What an object does not have is not in the answer either.
+            Column::Value(sql::Expression::Field(names)) if !row.has(names) => None,
             Column::Value(expression) => {
                 let name = match expression {
                     sql::Expression::Field(names) => names.last().map(|(name, _)| name.clone()),
@@ -240,15 +235,32 @@ fn query(found: &[Element]) -> Result<Query> {
     let expression = text(&["Expression"]).ok_or_else(|| wrong("it has no Expression"))?;
     let select = sql::parse(expression).map_err(wrong)?;
     let input = format(&text, "InputSerialization")?;
-    let output = format(&text, "OutputSerialization")?;
+    let kind = text(&["OutputSerialization", "Format", "Type"]);
+    let output = match kind.is_some_and(|kind| kind.eq_ignore_ascii_case("arrow")) {
+        true => {
+            let schema = arrow::schema(found, "OutputSerialization")?;
+            let columns = select.columns.len();
+            if columns > 0 && columns != schema.fields().len() {
+                return Err(wrong(format!(
+                    "it selects {columns} columns and describes {}",
+                    schema.fields().len()
+                )));
+            }
+            let rows = ArrowRows::new(&schema).map_err(|e| wrong(e.to_string()))?;
+            Some(Output::Arrow(Box::new(rows)))
+        }
+        false => format(&text, "OutputSerialization")?.map(Output::Text),
+    };
     let input = input.unwrap_or_else(|| Format::Delimited(Delimited::default()));
     // What is not said is as what comes in, with no names above it.
-    let output = output.unwrap_or_else(|| match &input {
-        Format::Delimited(delimited) => Format::Delimited(Delimited {
-            has_headers: false,
-            ..delimited.clone()
-        }),
-        json => json.clone(),
+    let output = output.unwrap_or_else(|| {
+        Output::Text(match &input {
+            Format::Delimited(delimited) => Format::Delimited(Delimited {
+                has_headers: false,
+                ..delimited.clone()
+            }),
+            json => json.clone(),
+        })
     });
     Ok(Query {
         select,
@@ -276,7 +288,9 @@ fn format<'t>(text: &impl Fn(&[&str]) -> Option<&'t str>, side: &str) -> Result<
         }
         other => Err(StoreError::with_message(
             ErrorCode::NotImplemented,
-            format!("The emulator does not query or answer {other}, only delimited text and JSON."),
+            format!(
+                "The emulator does not query or answer {other}, only delimited text and JSON, and Arrow in answers."
+            ),
         )),
     }
 }

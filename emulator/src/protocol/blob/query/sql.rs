@@ -64,6 +64,46 @@ pub(super) enum Expression {
     Not(Box<Expression>),
 }
 
+impl Select {
+    /// Every name that the query has.
+    pub(super) fn names(&self) -> Vec<&[(String, bool)]> {
+        let mut names = Vec::new();
+        for column in &self.columns {
+            match column {
+                Column::Value(expression) | Column::Aggregate(_, Some(expression)) => {
+                    expression.add_names(&mut names);
+                }
+                Column::Aggregate(_, None) => {}
+            }
+        }
+        if let Some(condition) = &self.condition {
+            condition.add_names(&mut names);
+        }
+        names
+    }
+}
+
+impl Expression {
+    fn add_names<'e>(&'e self, found: &mut Vec<&'e [(String, bool)]>) {
+        match self {
+            Self::Field(names) => found.push(names),
+            Self::Text(_) | Self::Number(_) | Self::Null => {}
+            Self::Cast(inner, _) | Self::IsNull(inner) | Self::Not(inner) => inner.add_names(found),
+            Self::Compare(left, _, right)
+            | Self::Like(left, right)
+            | Self::And(left, right)
+            | Self::Or(left, right) => {
+                left.add_names(found);
+                right.add_names(found);
+            }
+            Self::In(left, choices) => {
+                left.add_names(found);
+                choices.iter().for_each(|choice| choice.add_names(found));
+            }
+        }
+    }
+}
+
 /// Reads a query; the error says what is not understood.
 pub(super) fn parse(text: &str) -> Result<Select, String> {
     let mut parser = Parser {
