@@ -7,7 +7,7 @@
 mod account;
 pub mod bench;
 mod data_folder;
-mod delta;
+pub mod delta;
 mod emulator_lake;
 mod lake_address;
 
@@ -19,8 +19,5 @@ pub use account::{
     Endpoint, IgnoredSchedule, RETRIES, Rate, Schedule, SecretPlace, Sending, Window,
 };
 pub use data_folder::{DataFolder, DataFolderOptions};
-pub use delta::{
-    DeltaError, DeltaExport, DeltaReport, DeltaStep, FILE_BYTES, MirrorReport, mirror,
-};
 pub use emulator_lake::EmulatorLake;
 pub use lake_address::LakeAddress;

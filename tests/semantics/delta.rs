@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use arrow::array::AsArray;
-use lakestage::{DeltaError, DeltaExport, DeltaReport, DeltaStep, mirror};
+use lakestage::delta::{DeltaError, DeltaExport, DeltaReport, DeltaStep, mirror};
 use lakestage_engine::{Environment, FolderLake, Lake as _, OpenOptions, Retention, TableSchema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::Value;

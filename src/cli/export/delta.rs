@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use lakestage::{
-    DeltaExport, DeltaReport, DeltaStep, FILE_BYTES, LakeAddress, MirrorReport, mirror,
-};
+use lakestage::LakeAddress;
+use lakestage::delta::{DeltaExport, DeltaReport, DeltaStep, FILE_BYTES, MirrorReport, mirror};
 use serde::Serialize;
 
 use super::super::command::resolve;
