@@ -3,14 +3,14 @@
 use std::io::Read;
 
 use super::{Check, LakeOf};
-use crate::block::{Manifest, Packs};
-use crate::catalog::{Catalog, PartitionEntry};
+use crate::block::{BlockEntry, Packs};
+use crate::catalog::Catalog;
 use crate::checksum::crc32c;
 use crate::environment::PACKS_FOLDER;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::link::{LinkEntry, LinkTable};
-use crate::publish::MODEL_FILE;
+use crate::publish::{DataFile, MODEL_FILE};
 
 /// A part of a file as it is read.
 const READ_BYTES: usize = 1 << 20;
@@ -55,7 +55,7 @@ impl Check<'_> {
             }
         }
         for (table, linked) in &link.tables {
-            self.linked_table(catalog, (name, table), linked, lake);
+            self.linked_table(catalog, (name, table), (link, linked), lake);
         }
     }
 
@@ -93,7 +93,7 @@ impl Check<'_> {
         &mut self,
         catalog: &Catalog,
         (name, table): (&str, &str),
-        linked: &LinkTable,
+        (link, linked): (&LinkEntry, &LinkTable),
         lake: &dyn Lake,
     ) {
         let layout = catalog
@@ -106,18 +106,25 @@ impl Check<'_> {
             return;
         };
         let needed_by = || vec![format!("table {table} of link {name}")];
+        let packs = Packs::at(&self.source.folder.join(PACKS_FOLDER));
+        // A manifest that is damaged was named with the blocks.
+        let mut files = linked.clone();
+        let files = files.files(&packs, &layout.partitions, link.file_limits);
+        let files = files.unwrap_or_default();
+        let blocks_of = |file: &str, changed_version: u64| {
+            let file = files.get(file)?;
+            (file.entry.changed_version == changed_version).then_some((&packs, file))
+        };
         for (partition, published) in &linked.partitions {
             let expected = Some((published.bytes, published.etag.as_deref()));
             if !self.lake_file(name, lake, &published.file, expected, needed_by()) {
                 continue;
             }
-            let entry = layout.partitions.get(partition);
-            let entry = entry.filter(|e| e.changed_version == published.changed_version);
             self.content(
                 name,
                 lake,
                 &published.file,
-                entry,
+                blocks_of(partition, published.changed_version),
                 published.bytes,
                 needed_by(),
             );
@@ -128,9 +135,8 @@ impl Check<'_> {
             if !self.lake_file(name, lake, &path, expected, needed_by()) {
                 continue;
             }
-            let entry = layout.partitions.get(partition);
-            let entry = entry.filter(|e| e.changed_version == current.changed_version);
-            self.content(name, lake, &path, entry, current.bytes, needed_by());
+            let blocks = blocks_of(partition, current.changed_version);
+            self.content(name, lake, &path, blocks, current.bytes, needed_by());
         }
     }
 
@@ -162,28 +168,33 @@ impl Check<'_> {
         false
     }
 
-    /// Whether a file has the content of its blocks. Without `entry` the blocks have moved on, and
+    /// Whether a file has the content of its blocks. Without `made_of` the blocks have moved on, and
     /// the file is only read to its end.
     fn content(
         &mut self,
         name: &str,
         lake: &dyn Lake,
         path: &str,
-        entry: Option<&PartitionEntry>,
+        made_of: Option<(&Packs, &DataFile)>,
         bytes: u64,
         needed_by: Vec<String>,
     ) {
         if !self.is_full() {
             return;
         }
-        let packs = Packs::at(&self.source.folder.join(PACKS_FOLDER));
-        // A manifest that is damaged was named with the blocks.
-        let manifest = match entry.map(|entry| packs.manifest(&entry.manifest)) {
-            Some(Ok(manifest)) => Some(manifest),
-            Some(Err(_)) => return,
+        let manifest = match made_of {
+            Some((packs, file)) => match packs.manifest(&file.entry.manifest) {
+                Ok(manifest) => Some((manifest, file)),
+                // It was named with the blocks.
+                Err(_) => return,
+            },
             None => None,
         };
-        match compare(lake, path, manifest.as_deref(), bytes) {
+        let blocks = match &manifest {
+            Some((manifest, file)) => file.of(&manifest.blocks),
+            None => &[],
+        };
+        match compare(lake, path, blocks, bytes) {
             Ok(None) => {}
             Ok(Some((place, rule))) => self.finding(in_lake(name, path), place, rule, needed_by),
             Err(error) => self.finding(
@@ -217,18 +228,13 @@ fn in_lake(link: &str, path: &str) -> String {
 
 type Difference = Option<(String, String)>;
 
-fn compare(
-    lake: &dyn Lake,
-    path: &str,
-    manifest: Option<&Manifest>,
-    bytes: u64,
-) -> Result<Difference> {
+fn compare(lake: &dyn Lake, path: &str, blocks: &[BlockEntry], bytes: u64) -> Result<Difference> {
     let Some(mut file) = lake.open(path)? else {
         return Ok(Some(("the file".into(), "it is missing".into())));
     };
     let mut offset = 0;
     let mut buffer = Vec::new();
-    for block in manifest.iter().flat_map(|manifest| &manifest.blocks) {
+    for block in blocks {
         buffer.clear();
         let read = file
             .by_ref()

@@ -1,12 +1,12 @@
 //! `model.json`, in the shape that readers of the real one rely on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use serde::Serialize;
 
 use super::model_settings::{ModelSettings, PartitionNames};
+use super::parts::{DataFiles, partition_of};
 use super::plan::current_path;
-use crate::catalog::PartitionEntry;
 use crate::compaction::{Mode, NO_DATE};
 use crate::environment::State;
 use crate::error::{Error, Result};
@@ -139,7 +139,7 @@ pub(super) fn render_folder<'a>(
     link: &LinkEntry,
     folder: &str,
     tables: &[&str],
-    changed: impl Fn(&str) -> Option<&'a BTreeMap<String, PartitionEntry>>,
+    changed: impl Fn(&str) -> Option<&'a DataFiles>,
 ) -> Result<Vec<u8>> {
     let mut entities = Vec::new();
     for (name, table) in &link.tables {
@@ -340,8 +340,9 @@ fn file_name(path: &str) -> &str {
 
 fn partition(link: &LinkEntry, name: &str, file: &str) -> ModelPartition {
     let mut annotations = Vec::new();
-    if name != NO_DATE {
-        let mut parts = name.split('-');
+    let whole = partition_of(name);
+    if whole != NO_DATE {
+        let mut parts = whole.split('-');
         let kinds = [
             "Athena:PartitionYear",
             "Athena:PartitionMonth",

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::MODEL_FILE;
 use super::metadata::{self, MetadataFile};
+use super::parts::{DataFile, DataFiles};
 use super::sync::partitions;
 use crate::block::Extent;
-use crate::catalog::PartitionEntry;
 use crate::checksum::{crc32c, crc32c_of_both};
 use crate::clock::TICKS_PER_SECOND;
 use crate::environment::{Environment, State};
@@ -37,7 +37,7 @@ pub(crate) struct NewFile {
     pub path: String,
     pub table: String,
     pub name: String,
-    pub partition: PartitionEntry,
+    pub file: DataFile,
 }
 
 impl Plan {
@@ -69,7 +69,12 @@ impl Plan {
             plan.retired.extend(plan.link.history.forget_table(table));
         }
         for (name, mut table) in plan.link.tables.clone() {
-            changed |= plan.table(state, &name, number, &mut table, lake)?;
+            let files = table.files(
+                &environment.inner.packs,
+                partitions(state, &name, &table)?,
+                before.file_limits,
+            )?;
+            changed |= plan.table(&files, &name, number, &mut table, lake)?;
             changed |= table.initial_sync_completed.is_none();
             let schema = &state.table(&name)?.schema;
             changed |= table.schema.as_ref().is_some_and(|shown| shown != schema);
@@ -113,20 +118,20 @@ impl Plan {
 
     fn table(
         &mut self,
-        state: &State,
+        files: &DataFiles,
         name: &str,
         number: i64,
         table: &mut LinkTable,
         lake: &dyn Lake,
     ) -> Result<bool> {
-        let partitions = partitions(state, name, table)?;
         let published = table.partitions.len();
         table
             .partitions
-            .retain(|partition, _| partitions.contains_key(partition));
+            .retain(|partition, _| files.contains_key(partition));
         let mut changed = table.partitions.len() < published;
-        self.removed.extend(table.drop_gone(name, partitions));
-        for (partition, entry) in partitions {
+        self.removed.extend(table.drop_gone(name, files));
+        for (partition, file) in files {
+            let entry = &file.entry;
             let published = table.partitions.get(partition);
             let published = published.filter(|p| p.changed_version == entry.changed_version);
             if let Some(published) = published {
@@ -148,7 +153,7 @@ impl Plan {
                 },
             );
             table.last_version = table.last_version.max(entry.changed_version);
-            self.files.push(NewFile::new(name, partition, entry, path));
+            self.files.push(NewFile::new(name, partition, file, path));
             changed = true;
         }
         Ok(changed)
@@ -192,12 +197,12 @@ impl LinkEntry {
 }
 
 impl NewFile {
-    pub(super) fn new(table: &str, name: &str, partition: &PartitionEntry, path: String) -> Self {
+    pub(super) fn new(table: &str, name: &str, file: &DataFile, path: String) -> Self {
         NewFile {
             path,
             table: table.to_owned(),
             name: name.to_owned(),
-            partition: partition.clone(),
+            file: file.clone(),
         }
     }
 
@@ -215,8 +220,9 @@ impl NewFile {
         lake: &dyn Lake,
     ) -> Result<LakeEntry> {
         let packs = &environment.inner.packs;
-        let manifest = packs.manifest(&self.partition.manifest)?;
-        let blocks = manifest.blocks.iter().map(|block| block.extent);
+        let manifest = packs.manifest(&self.file.entry.manifest)?;
+        let blocks = self.file.of(&manifest.blocks).iter();
+        let blocks = blocks.map(|block| block.extent);
         // Where a range begins that is made of several depends on its neighbours, so a lake would not know it again.
         let extents: Vec<Extent> = match lake.takes_over() {
             true => blocks.collect(),
@@ -238,10 +244,10 @@ impl NewFile {
             })
             .collect();
         let written = lake.write(&self.path, &parts, CSV)?;
-        if written.length != self.partition.bytes {
+        if written.length != self.file.entry.bytes {
             return Err(Error::Lake(format!(
                 "{} has {} bytes after it was written, and should have {}",
-                self.path, written.length, self.partition.bytes
+                self.path, written.length, self.file.entry.bytes
             )));
         }
         Ok(written)

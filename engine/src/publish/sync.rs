@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::metadata;
+use super::parts::{DataFiles, FileLimits};
 use super::plan::{NewFile, current_path};
 use crate::catalog::PartitionEntry;
 use crate::environment::{Environment, State};
@@ -82,7 +83,7 @@ impl Environment {
         };
         for (name, table) in &mut after.tables {
             let done = report.files_written.len() + report.files_removed.len();
-            self.sync_table(&state, name, table, lake, &mut report)?;
+            self.sync_table(&state, (name, table), before.file_limits, lake, &mut report)?;
             if report.files_written.len() + report.files_removed.len() > done {
                 table.last_synced = self.inner.clock.now_ticks();
             }
@@ -107,9 +108,10 @@ impl Environment {
         let mut during = before.clone();
         for (name, table) in &mut during.tables {
             let partitions = partitions(state, name, table)?;
+            let files = table.files(&self.inner.packs, partitions, before.file_limits)?;
             table.current.retain(|partition, current| {
-                let entry = partitions.get(partition);
-                entry.is_none_or(|entry| *current == CurrentFile::of(entry))
+                let file = files.get(partition);
+                file.is_none_or(|file| *current == CurrentFile::of(&file.entry))
             });
         }
         if during == *before {
@@ -122,24 +124,25 @@ impl Environment {
     fn sync_table(
         &self,
         state: &State,
-        name: &str,
-        table: &mut LinkTable,
+        (name, table): (&str, &mut LinkTable),
+        limits: FileLimits,
         lake: &dyn Lake,
         report: &mut SyncReport,
     ) -> Result<()> {
         let partitions = partitions(state, name, table)?;
-        for (partition, entry) in partitions {
-            let current = CurrentFile::of(entry);
+        let files = table.files(&self.inner.packs, partitions, limits)?;
+        for (partition, file) in &files {
+            let current = CurrentFile::of(&file.entry);
             if table.current.get(partition) == Some(&current) {
                 continue;
             }
-            let file = NewFile::new(name, partition, entry, current_path(name, partition));
+            let file = NewFile::new(name, partition, file, current_path(name, partition));
             file.write_alone(self, lake)?;
             report.bytes_written += current.bytes;
             report.files_written.push(file.path);
             table.current.insert(partition.clone(), current);
         }
-        for path in table.drop_gone(name, partitions) {
+        for path in table.drop_gone(name, &files) {
             lake.delete(&path)?;
             report.files_removed.push(path);
         }
@@ -161,13 +164,9 @@ pub(super) fn partitions<'s>(
 }
 
 impl LinkTable {
-    /// Forgets the near-real-time files of partitions that are gone, and gives their paths.
-    pub(super) fn drop_gone(
-        &mut self,
-        name: &str,
-        partitions: &BTreeMap<String, PartitionEntry>,
-    ) -> Vec<String> {
-        let is_gone = |partition: &String| !partitions.contains_key(partition);
+    /// Forgets the near-real-time files of partitions and parts that are gone, and gives their paths.
+    pub(super) fn drop_gone(&mut self, name: &str, files: &DataFiles) -> Vec<String> {
+        let is_gone = |file: &String| !files.contains_key(file);
         let gone: Vec<String> = self
             .current
             .keys()
@@ -197,7 +196,7 @@ impl LinkEntry {
     /// Notes that the near-real-time files are what the snapshot shows.
     pub(super) fn note_current(&mut self, file: &NewFile) {
         if let Some(table) = self.tables.get_mut(&file.table) {
-            let current = CurrentFile::of(&file.partition);
+            let current = CurrentFile::of(&file.file.entry);
             table.current.insert(file.name.clone(), current);
         }
     }

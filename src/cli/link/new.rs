@@ -6,7 +6,9 @@ use std::str::FromStr;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use lakestage::LakeAddress;
-use lakestage_engine::{Environment, LinkTableOptions, ModelSettings, NewLink, PartitionNames};
+use lakestage_engine::{
+    Environment, FileLimits, LinkTableOptions, ModelSettings, NewLink, PartitionNames,
+};
 
 use super::default_endpoint;
 use super::table_choice::TableChoice;
@@ -45,6 +47,14 @@ pub(super) struct NewArgs {
     /// How many snapshots stay readable, or all
     #[arg(long, value_name = "COUNT", default_value = "5")]
     keep_snapshots: KeptSnapshots,
+
+    /// Let a partition continue in further files, such as 2024_001.csv: no file has more bytes than this, 1048576 or more
+    #[arg(long, value_name = "BYTES")]
+    file_bytes: Option<u64>,
+
+    /// Let a partition continue in further files: no file has more rows than this, 10000 or more
+    #[arg(long, value_name = "ROWS")]
+    file_rows: Option<u64>,
 
     /// Write what changed into a folder of its own that often, instead of snapshots: 5m to 24h
     #[arg(long, value_name = "TIME", value_parser = seconds, conflicts_with_all = ["keep_snapshots", "partition_names", "no_month_annotation"])]
@@ -138,6 +148,10 @@ pub(super) fn run(args: &NewArgs, session: &Session<'_>) -> Result<()> {
     let link = NewLink {
         model: (&args.model).into(),
         snapshots_kept: args.keep_snapshots.0,
+        file_limits: FileLimits {
+            bytes_max: args.file_bytes,
+            rows_max: args.file_rows,
+        },
         incremental_every_s: args.incremental,
         ..NewLink::new(&args.name, &to.to_string(), &endpoint, tables)
     };

@@ -72,7 +72,19 @@ UNDATED = {
         {"name": "versionnumber", "type": "bigint"},
     ],
 }
-TABLES = {"mixed": MIXED, "ragged": RAGGED, "undated": UNDATED}
+# More than fits into one file.
+LONG = {
+    "name": "long",
+    "primaryKey": "longid",
+    "columns": [
+        {"name": "longid", "type": "uniqueidentifier"},
+        {"name": "createdon", "type": "datetime"},
+        {"name": "text", "type": "memo", "maxLength": 1000000},
+        {"name": "versionnumber", "type": "bigint"},
+    ],
+}
+TABLES = {"mixed": MIXED, "ragged": RAGGED, "undated": UNDATED, "long": LONG}
+LIMIT = ["--file-bytes", "1048576"]
 
 
 def _id(number):
@@ -92,6 +104,11 @@ def _mixed(number, text):
     row |= {"large": 9007199254740993 + number, "day": "1753-01-01", "wall": "2024-02-29T23:59:59"}
     row["moment"] = "2024-02-29T23:59:59.1234567+02:00"
     return row
+
+
+def _long(number, times):
+    lines = f"{number}, \"{times}\"\r\n\n{'ä' * 500}" * 10 * times
+    return {"longid": _id(number), "createdon": "2024-05-06T07:08:09Z", "text": lines}
 
 
 class Rows:
@@ -161,14 +178,17 @@ class Published:
         self.run("init", "contoso", "--organization", "org1")
         for schema in TABLES.values():
             self.table(["add"], schema)
-        self.run("link", "new", "classic", "--table", "mixed,partition=month", "--table", "ragged", "--table", "undated")
+        self.run("link", "new", "classic", "--table", "mixed,partition=month", "--table", "ragged", "--table", "undated",
+                 "--table", "long", *LIMIT)
         self.run(
             "link", "new", "appended", "--to", "emulator:appended", "--table", "mixed,mode=append-only",
             "--table", "ragged,mode=append-only,deletes=original", "--table", "undated",
+            "--table", "long,mode=append-only", *LIMIT,
         )
-        self.run("link", "new", "folders", "--to", "emulator:folders", "--incremental", "5m", "--all")
+        self.run("link", "new", "folders", "--to", "emulator:folders", "--incremental", "5m", "--all", *LIMIT)
         self.put("mixed", *(_mixed(number, text) for number, text in enumerate(TEXTS)))
         self.put("undated", *({"undatedid": _id(n), "note": text} for n, text in enumerate(TEXTS[:20])))
+        self.put("long", *(_long(n, 10) for n in range(24)))
         self.put("ragged", *({"raggedid": _id(n), "createdon": f"{2021 + n % 2}-01-01T00:00:00Z", "name": f"old {n}"}
                              for n in range(12)))
         self.publish()
@@ -180,6 +200,8 @@ class Published:
         self.put("ragged", *({"raggedid": _id(n), "createdon": "2022-01-01T00:00:00Z", "later": "new"} for n in (20, 21)))
         self.delete("ragged", _id(0), _id(9))
         self.put("mixed", *({"mixedid": _id(n), "text": TEXTS[-2 - n], "price": None} for n in range(6)))
+        self.put("long", *(_long(n, 12) for n in range(5, 19)))
+        self.delete("long", _id(20))
         self.delete("mixed", *(_id(n) for n in range(10, 16)))
         self.put("undated", {"undatedid": _id(3), "note": None}, {"undatedid": _id(4), "note": "changed"})
         self.delete("undated", _id(5))

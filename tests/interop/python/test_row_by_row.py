@@ -99,18 +99,23 @@ class ByDuckDbAzure:
     def __init__(self, published, link):
         if not self.folder.is_dir():
             pytest.skip(f"DuckDB 1.5 with its driver is not in {self.folder}; tests/interop/run installs it")
-        self.connection = _connection(published, link)
+        script = pathlib.Path(__file__).with_name("duckdb_azure.py")
+        self.process = subprocess.Popen(
+            [sys.executable, script, _connection(published, link)], env=os.environ | {"PYTHONPATH": str(self.folder)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )
 
     def rows(self, path, columns):
-        asked = {"connection": self.connection, "files": [{"url": f"az://{FILESYSTEM}/{path}", "columns": columns}]}
-        script = pathlib.Path(__file__).with_name("duckdb_azure.py")
-        environment = os.environ | {"PYTHONPATH": str(self.folder)}
-        done = subprocess.run(
-            [sys.executable, script], input=json.dumps(asked), env=environment, capture_output=True, text=True, check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        for record in json.loads(done.stdout):
+        print(json.dumps({"url": f"az://{FILESYSTEM}/{path}", "columns": columns}), file=self.process.stdin, flush=True)
+        answer = self.process.stdout.readline()
+        assert answer, f"DuckDB ended with {self.process.wait()}"
+        for record in json.loads(answer):
             yield dict(zip(columns, record))
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        assert self.process.wait(timeout=60) == 0
 
 
 class ByPandas:
@@ -231,10 +236,17 @@ READERS = {
 @pytest.fixture(params=[*READERS, "spark"])
 def reader(request, published):
     """Makes the reader of a link."""
-    if request.param == "spark":
-        spark = request.getfixturevalue("spark")
-        return lambda link: BySpark(published, link, spark)
-    return lambda link: READERS[request.param](published, link)
+    made = []
+
+    def make(link):
+        if request.param == "spark":
+            return BySpark(published, link, request.getfixturevalue("spark"))
+        made.append(READERS[request.param](published, link))
+        return made[-1]
+
+    yield make
+    for one in made:
+        getattr(one, "close", lambda: None)()
 
 
 def _counted(rows, columns):
@@ -276,6 +288,7 @@ def test_every_cell_of_every_snapshot_file_is_found(published, reader, link):
     by = reader(link)
     for table, (columns, paths) in published.files(link).items():
         assert len(paths) == len(set(paths)) > 0
+        assert (table == "long") == any("/2024_001_" in path for path in paths)
         found = [row for path in paths for row in by.rows(path, columns)]
         assert_same(found, published.state(link, table), columns, (link, table))
 
@@ -285,6 +298,7 @@ def test_every_cell_of_every_folder_is_found(published, reader):
     for table, (columns, paths) in published.files("folders").items():
         folders = {path.split("/")[0] for path in paths}
         assert len(folders) == 2
+        assert (table == "long") == any(path.endswith("/2024_001.csv") for path in paths)
         found = [row for path in paths for row in by.rows(path, columns)]
         # Each file has rows of one sort.
         for path in paths:
