@@ -18,6 +18,7 @@ mod metadata;
 mod metrics;
 mod model;
 mod operating;
+mod parquet;
 mod parts;
 mod promises;
 mod quota;

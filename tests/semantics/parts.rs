@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lakestage_engine::{
-    Depth, ErrorKind, FileLimits, Lake, LakeOf, LinkTableOptions, Mode, NewLink, RowDifference,
+    Depth, ErrorKind, FileOptions, Lake, LakeOf, LinkTableOptions, Mode, NewLink, RowDifference,
     SnapshotAt, difference,
 };
 
@@ -11,11 +11,11 @@ use crate::world::{World, id};
 
 const LIMIT: u64 = 1 << 20;
 
-fn link_with(world: &World, limits: FileLimits, new: impl FnOnce(&mut NewLink)) {
+fn link_with(world: &World, limits: FileOptions, new: impl FnOnce(&mut NewLink)) {
     let tables = vec![LinkTableOptions::of("task")];
     let endpoint = "https://contoso.dfs.core.windows.net:443";
     let mut link = NewLink {
-        file_limits: limits,
+        files: limits,
         ..NewLink::new("lake", "folder:lake", endpoint, tables)
     };
     new(&mut link);
@@ -24,9 +24,9 @@ fn link_with(world: &World, limits: FileLimits, new: impl FnOnce(&mut NewLink)) 
 
 fn linked(mode: Option<Mode>) -> World {
     let world = World::new();
-    let limits = FileLimits {
+    let limits = FileOptions {
         bytes_max: Some(LIMIT),
-        rows_max: None,
+        ..FileOptions::default()
     };
     link_with(&world, limits, |link| link.tables[0].mode = mode);
     world
@@ -220,9 +220,9 @@ fn parts_of_two_snapshots_are_compared_as_one_partition() {
 #[test]
 fn folders_have_parts_too() {
     let world = World::new();
-    let limits = FileLimits {
+    let limits = FileOptions {
         bytes_max: Some(LIMIT),
-        rows_max: None,
+        ..FileOptions::default()
     };
     link_with(&world, limits, |link| link.incremental_every_s = Some(300));
     for number in 0..25 {
@@ -300,14 +300,15 @@ fn whatever_changes_the_parts_hold_each_row_once() {
 #[test]
 fn a_limit_of_rows_holds_and_one_that_is_too_small_is_refused() {
     let world = World::new();
-    let limits = |bytes_max, rows_max| FileLimits {
+    let limits = |bytes_max, rows_max| FileOptions {
         bytes_max,
         rows_max,
+        ..FileOptions::default()
     };
     for small in [limits(Some(LIMIT - 1), None), limits(None, Some(9_999))] {
         let tables = vec![LinkTableOptions::of("task")];
         let link = NewLink {
-            file_limits: small,
+            files: small,
             ..NewLink::new("lake", "folder:lake", "https://contoso", tables)
         };
         let refused = world.environment.create_link(&world.lake(), &link);

@@ -10,7 +10,7 @@ use crate::environment::PACKS_FOLDER;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::link::{LinkEntry, LinkTable};
-use crate::publish::{DataFile, MODEL_FILE};
+use crate::publish::{DataFile, MODEL_FILE, current_path, is_parquet};
 
 /// A part of a file as it is read.
 const READ_BYTES: usize = 1 << 20;
@@ -109,11 +109,20 @@ impl Check<'_> {
         let packs = Packs::at(&self.source.folder.join(PACKS_FOLDER));
         // A manifest that is damaged was named with the blocks.
         let mut files = linked.clone();
-        let files = files.files(&packs, &layout.partitions, link.file_limits);
+        let files = files.files(&packs, &layout.partitions, link.files);
         let files = files.unwrap_or_default();
-        let blocks_of = |file: &str, changed_version: u64| {
-            let file = files.get(file)?;
-            (file.entry.changed_version == changed_version).then_some((&packs, file))
+        let made_of = |file: &str, changed_version: u64, crc32c: Option<u32>| {
+            if let Some(crc32c) = crc32c {
+                return MadeOf::Sum(crc32c);
+            }
+            match files.get(file) {
+                Some(made)
+                    if made.entry.changed_version == changed_version && !is_parquet(file) =>
+                {
+                    MadeOf::Blocks(&packs, made)
+                }
+                _ => MadeOf::Unknown,
+            }
         };
         for (partition, published) in &linked.partitions {
             let expected = Some((published.bytes, published.etag.as_deref()));
@@ -124,19 +133,19 @@ impl Check<'_> {
                 name,
                 lake,
                 &published.file,
-                blocks_of(partition, published.changed_version),
+                made_of(partition, published.changed_version, published.crc32c),
                 published.bytes,
                 needed_by(),
             );
         }
         for (partition, current) in &linked.current {
-            let path = format!("{table}/{partition}.csv");
+            let path = current_path(table, partition);
             let expected = Some((current.bytes, None));
             if !self.lake_file(name, lake, &path, expected, needed_by()) {
                 continue;
             }
-            let blocks = blocks_of(partition, current.changed_version);
-            self.content(name, lake, &path, blocks, current.bytes, needed_by());
+            let made_of = made_of(partition, current.changed_version, current.crc32c);
+            self.content(name, lake, &path, made_of, current.bytes, needed_by());
         }
     }
 
@@ -168,14 +177,13 @@ impl Check<'_> {
         false
     }
 
-    /// Whether a file has the content of its blocks. Without `made_of` the blocks have moved on, and
-    /// the file is only read to its end.
+    /// Whether a file has the content that it was made of.
     fn content(
         &mut self,
         name: &str,
         lake: &dyn Lake,
         path: &str,
-        made_of: Option<(&Packs, &DataFile)>,
+        made_of: MadeOf<'_>,
         bytes: u64,
         needed_by: Vec<String>,
     ) {
@@ -183,18 +191,22 @@ impl Check<'_> {
             return;
         }
         let manifest = match made_of {
-            Some((packs, file)) => match packs.manifest(&file.entry.manifest) {
+            MadeOf::Blocks(packs, file) => match packs.manifest(&file.entry.manifest) {
                 Ok(manifest) => Some((manifest, file)),
                 // It was named with the blocks.
                 Err(_) => return,
             },
-            None => None,
+            _ => None,
         };
         let blocks = match &manifest {
             Some((manifest, file)) => file.of(&manifest.blocks),
             None => &[],
         };
-        match compare(lake, path, blocks, bytes) {
+        let compared = match made_of {
+            MadeOf::Sum(crc32c) => compare_sum(lake, path, crc32c),
+            _ => compare(lake, path, blocks, bytes),
+        };
+        match compared {
             Ok(None) => {}
             Ok(Some((place, rule))) => self.finding(in_lake(name, path), place, rule, needed_by),
             Err(error) => self.finding(
@@ -224,6 +236,16 @@ fn expected(link: &LinkEntry, lake: &dyn Lake) -> LinkEntry {
 
 fn in_lake(link: &str, path: &str) -> String {
     format!("link {link}: {path}")
+}
+
+/// What is known of the content of a file.
+#[derive(Clone, Copy)]
+enum MadeOf<'f> {
+    /// The blocks that it was made of have moved on, so it is only read to its end.
+    Unknown,
+    Blocks(&'f Packs, &'f DataFile),
+    /// The checksum of a Parquet file.
+    Sum(u32),
 }
 
 type Difference = Option<(String, String)>;
@@ -258,6 +280,17 @@ fn compare(lake: &dyn Lake, path: &str, blocks: &[BlockEntry], bytes: u64) -> Re
         }
         Err(error) => Ok(Some((format!("byte {offset}"), error.to_string()))),
     }
+}
+
+fn compare_sum(lake: &dyn Lake, path: &str, sum: u32) -> Result<Difference> {
+    Ok(match lake.read(path)? {
+        None => Some(("the file".into(), "it is missing".into())),
+        Some(content) if crc32c(&[&content]) == sum => None,
+        Some(_) => {
+            let rule = "it is not the file that was made of the blocks";
+            Some(("its content".into(), rule.to_owned()))
+        }
+    })
 }
 
 fn rest_of(file: &mut dyn Read) -> std::io::Result<u64> {

@@ -17,7 +17,7 @@ use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::publish::{
-    Checksums, CurrentFiles, Cuts, FileLimits, History, Incremental, Kept, ModelSettings, Pin,
+    Checksums, CurrentFiles, Cuts, FileOptions, History, Incremental, Kept, ModelSettings, Pin,
     SNAPSHOTS_KEPT,
 };
 
@@ -35,8 +35,8 @@ pub struct NewLink {
     pub model: ModelSettings,
     /// How many snapshots are kept; `None` keeps all.
     pub snapshots_kept: Option<u32>,
-    /// When a partition continues in a further file.
-    pub file_limits: FileLimits,
+    /// What its files are, and when a partition continues in a further one.
+    pub files: FileOptions,
     /// Seconds between two folders of a link that writes what changed into folders of their own, instead of snapshots.
     pub incremental_every_s: Option<u32>,
     /// The tables.
@@ -52,7 +52,7 @@ impl NewLink {
             endpoint: endpoint.to_owned(),
             model: ModelSettings::default(),
             snapshots_kept: Some(SNAPSHOTS_KEPT),
-            file_limits: FileLimits::default(),
+            files: FileOptions::default(),
             incremental_every_s: None,
             tables,
         }
@@ -94,7 +94,7 @@ pub(crate) struct LinkEntry {
     #[serde(default)]
     pub model: ModelSettings,
     #[serde(default)]
-    pub file_limits: FileLimits,
+    pub files: FileOptions,
     pub tables: BTreeMap<String, LinkTable>,
     /// The number in the names of the last snapshot's files: Unix seconds, always rising.
     pub last_snapshot_s: i64,
@@ -216,6 +216,9 @@ pub(crate) struct Published {
     /// What the lake answered when it was written; not known after some crashes.
     #[serde(default)]
     pub etag: Option<String>,
+    /// Of a Parquet file: the CRC-32C of its content. That of a CSV file follows from its blocks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -270,7 +273,7 @@ impl Environment {
                 "a link keeps at least one snapshot, the one that model.json names",
             ));
         }
-        new.file_limits.check()?;
+        new.files.check()?;
         let filesystem = self.filesystem_name();
         refuse_shared(&state.catalog, new, &filesystem)?;
         // The folders of a link that writes folders come with their rows.
@@ -285,7 +288,7 @@ impl Environment {
             filesystem,
             activity: Activity::default(),
             model: new.model,
-            file_limits: new.file_limits,
+            files: new.files,
             tables,
             last_snapshot_s: 0,
             last_version: 0,

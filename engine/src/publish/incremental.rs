@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::parts::{DataFile, DataFiles};
+use super::parts::DataFiles;
 use super::plan::NewFile;
 use super::snapshot::SnapshotReport;
-use super::{MODEL_FILE, metadata, model_json, parts};
+use super::{MODEL_FILE, metadata, model_json, parquet, parts};
 use crate::catalog::PartitionEntry;
 use crate::clock::{TICKS_PER_SECOND, Ticks};
 use crate::environment::{Environment, State};
@@ -190,14 +190,10 @@ impl Environment {
             TEXT,
         )?;
         let mut after = before.clone();
-        let mut tables = BTreeMap::new();
-        for (name, partitions) in &closing.tables {
-            let files = parts::once(&self.inner.packs, partitions, before.file_limits)?;
-            tables.insert(name.clone(), files);
-        }
+        let (tables, new) = folder.files(before, closing)?;
         after.note_folder(folder.name, closing, &tables);
         after.note_schemas(&state)?;
-        let files = folder.write(&after, &tables)?;
+        let files = folder.write(&after, &tables, new)?;
         let log = after.incremental.as_ref().map(|i| i.closed.join(","));
         let log = log.unwrap_or_default();
         folder.write_root(&after)?;
@@ -244,6 +240,7 @@ impl LinkEntry {
                     rows: entry.rows + before.map_or(0, |p| p.rows),
                     bytes: entry.bytes,
                     etag: None,
+                    crc32c: file.crc32c,
                 };
                 table.partitions.insert(partition.clone(), published);
                 table.last_version = table.last_version.max(entry.changed_version);
@@ -258,7 +255,7 @@ impl LinkEntry {
 }
 
 fn file_path(folder: &str, table: &str, partition: &str) -> String {
-    format!("{folder}/{table}/{partition}.csv")
+    format!("{folder}/{table}/{}", parts::file_name(partition, None))
 }
 
 /// A folder while it is written.
@@ -270,15 +267,46 @@ struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// Writes data, then metadata, then `model.json`. Gives the data files.
-    fn write(&self, link: &LinkEntry, tables: &BTreeMap<String, DataFiles>) -> Result<Vec<String>> {
-        let mut files = Vec::new();
-        for (table, of_table) in tables {
-            for (name, file) in of_table {
+    /// The files of each table, and what makes them.
+    fn files(
+        &self,
+        link: &LinkEntry,
+        closing: &Closing,
+    ) -> Result<(BTreeMap<String, DataFiles>, Vec<NewFile>)> {
+        let packs = &self.environment.inner.packs;
+        parquet::clear_away(packs)?;
+        let (mut tables, mut new) = (BTreeMap::new(), Vec::new());
+        for (table, partitions) in &closing.tables {
+            // A table that left the link meanwhile leaves no files.
+            let Some(linked) = link.tables.get(table) else {
+                continue;
+            };
+            let encoder = self
+                .environment
+                .encoder(self.state, table, (link, linked))?;
+            let mut files = parts::once(packs, partitions, link.files)?;
+            for (name, file) in &mut files {
                 let path = file_path(self.name, table, name);
-                self.write_data(table, name, file, &path)?;
-                files.push(path);
+                let made = NewFile::new(&encoder, table, name, file, path)?;
+                *file = made.file.clone();
+                new.push(made);
             }
+            tables.insert(table.clone(), files);
+        }
+        Ok((tables, new))
+    }
+
+    /// Writes data, then metadata, then `model.json`. Gives the data files.
+    fn write(
+        &self,
+        link: &LinkEntry,
+        tables: &BTreeMap<String, DataFiles>,
+        new: Vec<NewFile>,
+    ) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        for file in new {
+            self.write_data(&file)?;
+            files.push(file.path.clone());
         }
         let shown = |table: &str| tables.get(table);
         let model =
@@ -299,13 +327,12 @@ impl Folder<'_> {
         Ok(files)
     }
 
-    fn write_data(&self, table: &str, name: &str, file: &DataFile, path: &str) -> Result<()> {
-        let there = self.lake.stat(path)?;
+    fn write_data(&self, file: &NewFile) -> Result<()> {
+        let there = self.lake.stat(&file.path)?;
         // It was written before something interrupted, and a file that is there does not change.
-        if there.is_some_and(|there| there.length == file.entry.bytes) {
+        if there.is_some_and(|there| there.length == file.file.entry.bytes) {
             return Ok(());
         }
-        let file = NewFile::new(table, name, file, path.to_owned());
         file.write_alone(self.environment, self.lake).map(drop)
     }
 

@@ -10,6 +10,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::parquet;
 use crate::block::{BlockEntry, Packs};
 use crate::catalog::PartitionEntry;
 use crate::compaction::Mode;
@@ -21,17 +22,33 @@ const BYTES_MIN: u64 = 1 << 20;
 /// The rows of the shortest table that fit into a block are fewer.
 const ROWS_MIN: u64 = 10_000;
 
-/// How much one file of a partition holds before a continuation part begins. Without limits a partition is one file.
+/// What the files of a link are: CSV or Parquet, and how much one of them holds before a continuation part begins.
+/// Without limits a partition is one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub struct FileLimits {
+pub struct FileOptions {
+    /// What each partition is written as.
+    pub format: FileFormat,
     /// Bytes of CSV, at least 1 MiB.
     pub bytes_max: Option<u64>,
     /// Rows, at least 10,000.
     pub rows_max: Option<u64>,
 }
 
-impl FileLimits {
+/// What a partition is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FileFormat {
+    /// CSV, as the service does.
+    #[default]
+    Csv,
+    /// Parquet, with typed columns.
+    Parquet,
+    /// Both; `model.json` names the CSV file, and the Parquet file in an annotation of its partition.
+    Both,
+}
+
+impl FileOptions {
     pub(crate) fn check(&self) -> Result<()> {
         if self.bytes_max.is_some_and(|bytes| bytes < BYTES_MIN) {
             return Err(Error::invalid(format!(
@@ -89,6 +106,8 @@ pub(crate) struct DataFile {
     pub entry: PartitionEntry,
     /// Which blocks of the manifest it has; `None` has all.
     pub blocks: Option<Range<usize>>,
+    /// Of a Parquet file: the CRC-32C of its content, once it was made. Until then its length is not known either.
+    pub crc32c: Option<u32>,
 }
 
 impl DataFile {
@@ -96,6 +115,7 @@ impl DataFile {
         DataFile {
             entry: entry.clone(),
             blocks: None,
+            crc32c: None,
         }
     }
 
@@ -108,7 +128,7 @@ impl DataFile {
     }
 }
 
-/// The files of a table by their names without folder and ending.
+/// The files of a table by their names: `2024` of a CSV file, `2024.parquet` of a Parquet file.
 pub(crate) type DataFiles = BTreeMap<String, DataFile>;
 
 /// How the partitions of a table were cut last.
@@ -136,9 +156,46 @@ struct CutPart {
     changed_version: u64,
 }
 
-/// The partition that a file belongs to, by the file's name without folder and ending.
+/// The partition that a file belongs to, by the file's name without folder.
 pub(crate) fn partition_of(file: &str) -> &str {
-    file.split('_').next().unwrap_or(file)
+    file.split(['_', '.']).next().unwrap_or(file)
+}
+
+/// Whether that is the name of a Parquet file; that of a CSV file stands without its ending.
+pub(crate) fn is_parquet(name: &str) -> bool {
+    name.ends_with(parquet::SUFFIX)
+}
+
+/// The name with its ending, and with a snapshot's number if there is one.
+pub(super) fn file_name(name: &str, number: Option<i64>) -> String {
+    let (stem, suffix) = match name.strip_suffix(parquet::SUFFIX) {
+        Some(stem) => (stem, parquet::SUFFIX),
+        None => (name, ".csv"),
+    };
+    match number {
+        Some(number) => format!("{stem}_{number}{suffix}"),
+        None => format!("{stem}{suffix}"),
+    }
+}
+
+/// The files as the format asks for them.
+fn in_format(files: DataFiles, format: FileFormat) -> DataFiles {
+    let mut all = DataFiles::new();
+    for (name, file) in files {
+        if format != FileFormat::Csv {
+            let mut file = file.clone();
+            file.entry.bytes = 0;
+            if format == FileFormat::Both {
+                // They are counted with the CSV file.
+                file.entry.rows = 0;
+            }
+            all.insert(format!("{name}{}", parquet::SUFFIX), file);
+        }
+        if format != FileFormat::Parquet {
+            all.insert(name, file);
+        }
+    }
+    all
 }
 
 fn part_name(partition: &str, number: u32) -> String {
@@ -152,7 +209,7 @@ fn part_name(partition: &str, number: u32) -> String {
 pub(super) fn once(
     packs: &Packs,
     partitions: &BTreeMap<String, PartitionEntry>,
-    limits: FileLimits,
+    limits: FileOptions,
 ) -> Result<DataFiles> {
     cut(
         packs,
@@ -169,7 +226,7 @@ impl LinkTable {
         &mut self,
         packs: &Packs,
         partitions: &BTreeMap<String, PartitionEntry>,
-        limits: FileLimits,
+        limits: FileOptions,
     ) -> Result<DataFiles> {
         let mode = self.layout.mode;
         cut(packs, mode, partitions, limits, &mut self.cuts)
@@ -180,7 +237,7 @@ fn cut(
     packs: &Packs,
     mode: Mode,
     partitions: &BTreeMap<String, PartitionEntry>,
-    limits: FileLimits,
+    limits: FileOptions,
     cuts: &mut Cuts,
 ) -> Result<DataFiles> {
     let mut files = DataFiles::new();
@@ -211,18 +268,19 @@ fn cut(
                     ..entry.clone()
                 },
                 blocks: Some(blocks),
+                crc32c: None,
             };
             files.insert(part_name(partition, part.number), file);
         }
         cuts.insert(partition.clone(), after);
     }
-    Ok(files)
+    Ok(in_format(files, limits.format))
 }
 
 type Piece = (u32, Range<usize>);
 
 /// One part behind the other, each as full as the limits let.
-fn in_order(blocks: &[BlockEntry], limits: FileLimits) -> Vec<Piece> {
+fn in_order(blocks: &[BlockEntry], limits: FileOptions) -> Vec<Piece> {
     (0..)
         .zip(filled(blocks, 0..blocks.len(), limits, None))
         .collect()
@@ -232,7 +290,7 @@ fn in_order(blocks: &[BlockEntry], limits: FileLimits) -> Vec<Piece> {
 fn filled(
     blocks: &[BlockEntry],
     of: Range<usize>,
-    limits: FileLimits,
+    limits: FileOptions,
     enough: Option<Size>,
 ) -> Vec<Range<usize>> {
     let mut pieces = Vec::new();
@@ -252,7 +310,7 @@ fn filled(
 }
 
 /// The parts that there were, each with the blocks that begin among its ids; one that is too large is divided.
-fn by_id(blocks: &[BlockEntry], limits: FileLimits, before: Option<&Cut>) -> Vec<Piece> {
+fn by_id(blocks: &[BlockEntry], limits: FileOptions, before: Option<&Cut>) -> Vec<Piece> {
     let Some(before) = before else {
         return in_order(blocks, limits);
     };

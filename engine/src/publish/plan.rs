@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::MODEL_FILE;
 use super::metadata::{self, MetadataFile};
-use super::parts::{DataFile, DataFiles};
+use super::model_json::is_delete_position;
+use super::parquet::{Encoded, Encoder};
+use super::parts::{DataFile, DataFiles, file_name, is_parquet};
 use super::sync::partitions;
 use crate::block::Extent;
 use crate::checksum::{crc32c, crc32c_of_both};
@@ -15,6 +17,7 @@ use crate::lake::{Lake, LakeEntry, Part};
 use crate::link::{LinkEntry, LinkTable, Published};
 
 const CSV: &str = "text/csv";
+const PARQUET: &str = "application/vnd.apache.parquet";
 /// The longest range that blocks are joined to: what the emulator reads and checks at a time.
 const RANGE_BYTES_MAX: u64 = 256 << 10;
 
@@ -38,6 +41,8 @@ pub(crate) struct NewFile {
     pub table: String,
     pub name: String,
     pub file: DataFile,
+    /// Of a Parquet file: where it was made.
+    encoded: Option<Encoded>,
 }
 
 impl Plan {
@@ -72,9 +77,10 @@ impl Plan {
             let files = table.files(
                 &environment.inner.packs,
                 partitions(state, &name, &table)?,
-                before.file_limits,
+                before.files,
             )?;
-            changed |= plan.table(&files, &name, number, &mut table, lake)?;
+            let encoder = environment.encoder(state, &name, (before, &table))?;
+            changed |= plan.table(&files, &name, (number, &encoder), &mut table, lake)?;
             changed |= table.initial_sync_completed.is_none();
             let schema = &state.table(&name)?.schema;
             changed |= table.schema.as_ref().is_some_and(|shown| shown != schema);
@@ -120,7 +126,7 @@ impl Plan {
         &mut self,
         files: &DataFiles,
         name: &str,
-        number: i64,
+        (number, encoder): (i64, &Encoder<'_>),
         table: &mut LinkTable,
         lake: &dyn Lake,
     ) -> Result<bool> {
@@ -131,9 +137,8 @@ impl Plan {
         let mut changed = table.partitions.len() < published;
         self.removed.extend(table.drop_gone(name, files));
         for (partition, file) in files {
-            let entry = &file.entry;
             let published = table.partitions.get(partition);
-            let published = published.filter(|p| p.changed_version == entry.changed_version);
+            let published = published.filter(|p| p.changed_version == file.entry.changed_version);
             if let Some(published) = published {
                 let current = current_path(name, partition);
                 match published.damaged(&current, lake)? {
@@ -141,19 +146,22 @@ impl Plan {
                     Some(damaged) => self.repaired.push(damaged),
                 }
             }
-            let path = format!("{name}/Snapshot/{partition}_{number}.csv");
+            let path = format!("{name}/Snapshot/{}", file_name(partition, Some(number)));
+            let new = NewFile::new(encoder, name, partition, file, path)?;
+            let entry = &new.file.entry;
             table.partitions.insert(
                 partition.clone(),
                 Published {
-                    file: path.clone(),
+                    file: new.path.clone(),
                     changed_version: entry.changed_version,
                     rows: entry.rows,
                     bytes: entry.bytes,
                     etag: None,
+                    crc32c: new.file.crc32c,
                 },
             );
             table.last_version = table.last_version.max(entry.changed_version);
-            self.files.push(NewFile::new(name, partition, file, path));
+            self.files.push(new);
             changed = true;
         }
         Ok(changed)
@@ -161,8 +169,8 @@ impl Plan {
 }
 
 /// The near-real-time file of a partition.
-pub(super) fn current_path(table: &str, partition: &str) -> String {
-    format!("{table}/{partition}.csv")
+pub(crate) fn current_path(table: &str, partition: &str) -> String {
+    format!("{table}/{}", file_name(partition, None))
 }
 
 impl Published {
@@ -197,13 +205,30 @@ impl LinkEntry {
 }
 
 impl NewFile {
-    pub(super) fn new(table: &str, name: &str, file: &DataFile, path: String) -> Self {
-        NewFile {
+    /// Makes the file if it is a Parquet file, so that its length is known.
+    pub(super) fn new(
+        encoder: &Encoder<'_>,
+        table: &str,
+        name: &str,
+        file: &DataFile,
+        path: String,
+    ) -> Result<Self> {
+        let mut file = file.clone();
+        let encoded = match is_parquet(name) {
+            true => Some(encoder.encode(name, &file)?),
+            false => None,
+        };
+        if let Some(encoded) = &encoded {
+            file.entry.bytes = encoded.bytes;
+            file.crc32c = Some(encoded.crc32c);
+        }
+        Ok(NewFile {
             path,
             table: table.to_owned(),
             name: name.to_owned(),
-            file: file.clone(),
-        }
+            file,
+            encoded,
+        })
     }
 
     /// Writes the snapshot file, and makes it the near-real-time file as well.
@@ -219,6 +244,9 @@ impl NewFile {
         environment: &Environment,
         lake: &dyn Lake,
     ) -> Result<LakeEntry> {
+        if let Some(encoded) = &self.encoded {
+            return self.write_encoded(environment, encoded, lake);
+        }
         let packs = &environment.inner.packs;
         let manifest = packs.manifest(&self.file.entry.manifest)?;
         let blocks = self.file.of(&manifest.blocks).iter();
@@ -243,7 +271,35 @@ impl NewFile {
                 crc32c: extent.crc32c,
             })
             .collect();
-        let written = lake.write(&self.path, &parts, CSV)?;
+        self.checked(lake.write(&self.path, &parts, CSV)?)
+    }
+
+    fn write_encoded(
+        &self,
+        environment: &Environment,
+        encoded: &Encoded,
+        lake: &dyn Lake,
+    ) -> Result<LakeEntry> {
+        // By its content, since near-real-time files have one path for ever.
+        let id = environment.state().catalog.id.simple();
+        let sum = encoded.crc32c;
+        let name = format!("{id}/{sum:08x}-{}-{}", encoded.bytes, self.path);
+        let mut offset = 0;
+        let mut parts = Vec::new();
+        for (length, crc32c) in &encoded.ranges {
+            parts.push(Part::Range {
+                name: &name,
+                file: &encoded.path,
+                offset,
+                length: *length,
+                crc32c: *crc32c,
+            });
+            offset += length;
+        }
+        self.checked(lake.write(&self.path, &parts, PARQUET)?)
+    }
+
+    fn checked(&self, written: LakeEntry) -> Result<LakeEntry> {
         if written.length != self.file.entry.bytes {
             return Err(Error::Lake(format!(
                 "{} has {} bytes after it was written, and should have {}",
@@ -271,6 +327,23 @@ fn joined(blocks: impl Iterator<Item = Extent>) -> Vec<Extent> {
         }
     }
     ranges
+}
+
+impl Environment {
+    /// What makes the Parquet files of a linked table.
+    pub(super) fn encoder(
+        &self,
+        state: &State,
+        name: &str,
+        (link, table): (&LinkEntry, &LinkTable),
+    ) -> Result<Encoder<'_>> {
+        Ok(Encoder::of(
+            &self.inner.packs,
+            state.table(name)?.plan.schema(),
+            is_delete_position(state, name, table),
+            link.model.decimal_precision,
+        ))
+    }
 }
 
 /// A name for a pack that no other environment's pack has.

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::history::Kept;
 use super::incremental::Closing;
-use super::model_json;
 use super::plan::Plan;
+use super::{model_json, parquet};
 use crate::catalog::FileEntry;
 use crate::checksum::crc32c;
 use crate::environment::Environment;
@@ -114,6 +114,7 @@ impl Environment {
         let _packs = self.hold_packs();
         let state = self.fold()?;
         let before = link::find(&state, link)?;
+        parquet::clear_away(&self.inner.packs)?;
         let Some(mut plan) = Plan::of(self, &state, before, lake, without)? else {
             return Ok(report(before, None));
         };

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::metadata;
-use super::parts::{DataFiles, FileLimits};
+use super::parquet;
+use super::parts::{DataFile, DataFiles};
 use super::plan::{NewFile, current_path};
 use crate::catalog::PartitionEntry;
 use crate::environment::{Environment, State};
@@ -20,14 +21,22 @@ pub(crate) struct CurrentFile {
     /// The cut at which its content changed last.
     pub changed_version: u64,
     pub bytes: u64,
+    /// Of a Parquet file: the CRC-32C of its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<u32>,
 }
 
 impl CurrentFile {
-    pub(super) fn of(partition: &PartitionEntry) -> Self {
+    pub(super) fn of(file: &DataFile) -> Self {
         CurrentFile {
-            changed_version: partition.changed_version,
-            bytes: partition.bytes,
+            changed_version: file.entry.changed_version,
+            bytes: file.entry.bytes,
+            crc32c: file.crc32c,
         }
+    }
+
+    fn shows(&self, file: &DataFile) -> bool {
+        self.changed_version == file.entry.changed_version
     }
 }
 
@@ -72,6 +81,7 @@ impl Environment {
                 "the link {link} writes folders, and has no near-real-time files"
             )));
         }
+        parquet::clear_away(&self.inner.packs)?;
         self.note_replacing(link, &state, before)?;
         let mut after = before.clone();
         after.synced_version = state.catalog.folded_version;
@@ -83,7 +93,7 @@ impl Environment {
         };
         for (name, table) in &mut after.tables {
             let done = report.files_written.len() + report.files_removed.len();
-            self.sync_table(&state, (name, table), before.file_limits, lake, &mut report)?;
+            self.sync_table(&state, (name, table), before, lake, &mut report)?;
             if report.files_written.len() + report.files_removed.len() > done {
                 table.last_synced = self.inner.clock.now_ticks();
             }
@@ -108,10 +118,10 @@ impl Environment {
         let mut during = before.clone();
         for (name, table) in &mut during.tables {
             let partitions = partitions(state, name, table)?;
-            let files = table.files(&self.inner.packs, partitions, before.file_limits)?;
+            let files = table.files(&self.inner.packs, partitions, before.files)?;
             table.current.retain(|partition, current| {
                 let file = files.get(partition);
-                file.is_none_or(|file| *current == CurrentFile::of(&file.entry))
+                file.is_none_or(|file| current.shows(file))
             });
         }
         if during == *before {
@@ -125,19 +135,22 @@ impl Environment {
         &self,
         state: &State,
         (name, table): (&str, &mut LinkTable),
-        limits: FileLimits,
+        before: &LinkEntry,
         lake: &dyn Lake,
         report: &mut SyncReport,
     ) -> Result<()> {
         let partitions = partitions(state, name, table)?;
-        let files = table.files(&self.inner.packs, partitions, limits)?;
+        let files = table.files(&self.inner.packs, partitions, before.files)?;
+        let encoder = self.encoder(state, name, (before, table))?;
         for (partition, file) in &files {
-            let current = CurrentFile::of(&file.entry);
-            if table.current.get(partition) == Some(&current) {
+            let current = table.current.get(partition);
+            if current.is_some_and(|current| current.shows(file)) {
                 continue;
             }
-            let file = NewFile::new(name, partition, file, current_path(name, partition));
+            let path = current_path(name, partition);
+            let file = NewFile::new(&encoder, name, partition, file, path)?;
             file.write_alone(self, lake)?;
+            let current = CurrentFile::of(&file.file);
             report.bytes_written += current.bytes;
             report.files_written.push(file.path);
             table.current.insert(partition.clone(), current);
@@ -196,7 +209,7 @@ impl LinkEntry {
     /// Notes that the near-real-time files are what the snapshot shows.
     pub(super) fn note_current(&mut self, file: &NewFile) {
         if let Some(table) = self.tables.get_mut(&file.table) {
-            let current = CurrentFile::of(&file.file.entry);
+            let current = CurrentFile::of(&file.file);
             table.current.insert(file.name.clone(), current);
         }
     }

@@ -13,6 +13,7 @@ import azure.storage.filedatalake.aio as datalake_async
 import pytest
 
 from blocking import Blocking
+from published import Published
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -43,6 +44,17 @@ def demo(tmp_path_factory):
     yield serving
     process.terminate()
     assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory):
+    """Rows that are easily read wrongly, in every layout and format."""
+    made = Published(tmp_path_factory.mktemp("published"))
+    try:
+        made.fill()
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,9 @@ import expected
 PROGRAM = os.environ.get("LAKESTAGE_BIN")
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 # A link each: one filesystem holds one model.json.
-ACCOUNTS = {"classic": "devstoreaccount1", "appended": "appended", "folders": "folders"}
+ACCOUNTS = {
+    "classic": "devstoreaccount1", "appended": "appended", "folders": "folders", "both": "both", "parquet": "parquet",
+}
 FILESYSTEM = "dataverse-contoso-org1"
 
 TEXTS = [
@@ -185,6 +187,9 @@ class Published:
             "--table", "ragged,mode=append-only,deletes=original", "--table", "undated",
             "--table", "long,mode=append-only", *LIMIT,
         )
+        for format in ("both", "parquet"):
+            tables = ["--table=mixed", "--table=ragged", "--table=undated", "--table=long"]
+            self.run("link", "new", format, "--to", f"emulator:{format}", "--format", format, *tables, *LIMIT)
         self.run("link", "new", "folders", "--to", "emulator:folders", "--incremental", "5m", "--all", *LIMIT)
         self.put("mixed", *(_mixed(number, text) for number, text in enumerate(TEXTS)))
         self.put("undated", *({"undatedid": _id(n), "note": text} for n, text in enumerate(TEXTS[:20])))
@@ -224,7 +229,7 @@ class Published:
     def model(self, link, folder=""):
         return json.loads(self.read(link, f"{folder}model.json"))
 
-    def files(self, link):
+    def files(self, link, location=lambda partition: partition["location"]):
         """Per table: its columns and the paths of its files, as `model.json` names them; of folders one after the other."""
         folders = [""]
         if link == "folders":
@@ -233,7 +238,7 @@ class Published:
         for folder in folders:
             for entity in self.model(link, folder)["entities"]:
                 for partition in entity["partitions"]:
-                    host, path = partition["location"].split(":443/", 1)
+                    host, path = location(partition).split(":443/", 1)
                     assert host == f"https://{ACCOUNTS[link]}.dfs.core.windows.net"
                     found[entity["name"]][1].append(path.removeprefix(f"{FILESYSTEM}/"))
         return found

@@ -26,23 +26,17 @@ from cdm.storage import ADLSAdapter
 from pyarrow import csv as arrow_csv
 from pyarrow import fs as arrow_fs
 
-from published import ACCOUNTS, FILESYSTEM, KEY, Published
-
-LINKS = list(ACCOUNTS)
+from published import ACCOUNTS, FILESYSTEM, KEY
 
 
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    made = Published(tmp_path_factory.mktemp("published"))
-    try:
-        made.fill()
-        with pytest.MonkeyPatch.context() as patch:
-            # The CDM SDK speaks TLS only, and takes the account from the host's name, which not every machine resolves.
-            patch.setenv("SSL_CERT_FILE", made.authority)
-            patch.setattr(socket, "getaddrinfo", functools.partial(_local, socket.getaddrinfo))
-            yield made
-    finally:
-        made.stop()
+
+@pytest.fixture(scope="module", autouse=True)
+def local_names(published):
+    """The CDM SDK speaks TLS only, and takes the account from the host's name, which not every machine resolves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", published.authority)
+        patch.setattr(socket, "getaddrinfo", functools.partial(_local, socket.getaddrinfo))
+        yield
 
 
 def _local(getaddrinfo, host, *arguments, **named):
