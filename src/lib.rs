@@ -15,7 +15,7 @@ pub use lakestage_engine as engine;
 
 pub use account::{
     AccountLake, AccountOptions, AccountSettings, Accounts, CONNECTIONS, CredentialSettings,
-    Endpoint, RETRIES, SecretPlace,
+    Endpoint, IgnoredSchedule, RETRIES, Rate, Schedule, SecretPlace, Sending, Window,
 };
 pub use data_folder::{DataFolder, DataFolderOptions};
 pub use emulator_lake::EmulatorLake;

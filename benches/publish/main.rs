@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod account;
+mod azcopy;
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::backlog::Backlog;
 use crate::block::{Extent, Packs};
 use crate::checksum::crc32c;
 use crate::clock::Ticks;
@@ -93,6 +94,9 @@ pub(crate) struct Catalog {
     pub settings: EnvironmentSettings,
     pub tables: BTreeMap<String, TableEntry>,
     pub links: BTreeMap<String, LinkEntry>,
+    /// By link: the snapshots that wait for its lake. Apart from the links, because they come while one is published.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub backlogs: BTreeMap<String, Backlog>,
     /// How long changes are kept for readers of the change feed.
     #[serde(default)]
     pub retention: Retention,
@@ -127,7 +131,7 @@ impl TableEntry {
 }
 
 /// A table in one layout.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LayoutEntry {
     pub layout: Layout,
@@ -177,6 +181,7 @@ impl Catalog {
             settings,
             tables: BTreeMap::new(),
             links: BTreeMap::new(),
+            backlogs: BTreeMap::new(),
             retention: Retention::default(),
             quota: Quota::default(),
             folded_version: 0,
@@ -192,13 +197,14 @@ impl Catalog {
         self.tables.values().flat_map(|t| &t.layouts)
     }
 
-    /// The partitions of all layouts, and those that links took away and have not published yet.
+    /// The partitions of all layouts, those that links took away and have not published yet, and those that wait.
     fn partitions(&self) -> impl Iterator<Item = &PartitionEntry> {
         let taken = self.links.values().filter_map(|l| l.incremental.as_ref());
         let taken = taken.flat_map(Incremental::partitions);
         self.layouts()
             .flat_map(|l| l.partitions.values())
             .chain(taken)
+            .chain(self.backlogs.values().flat_map(Backlog::partitions))
     }
 
     /// Bytes in use of each pack.
@@ -326,7 +332,8 @@ impl CatalogStore {
     fn collect(&self, catalog: &Catalog, current: &str) -> Result<()> {
         let schemas = catalog.tables.values().map(|t| t.schema.file.as_str());
         let models = catalog.links.values().flat_map(LinkEntry::model_files);
-        let named: HashSet<&str> = schemas.chain(models).collect();
+        let waiting = catalog.backlogs.values().flat_map(Backlog::schema_files);
+        let named: HashSet<&str> = schemas.chain(models).chain(waiting).collect();
         for name in files::names_in(&self.folder)? {
             if name != current && !named.contains(name.as_str()) {
                 files::remove_file(&self.folder.join(name))?;

@@ -38,6 +38,7 @@
 //! # }
 //! ```
 
+mod backlog;
 mod backup;
 mod block;
 mod catalog;
@@ -68,6 +69,10 @@ mod segment;
 mod staging;
 mod value;
 
+pub use backlog::{
+    BACKLOG_SNAPSHOTS, BacklogStatus, Forecast, ForecastDepth, ForecastFile, ForecastSnapshot,
+    PublishPolicy, PublishedReport, Selection, Taken, WhenFull,
+};
 pub use backup::{BackupReport, RestoreReport, backup_environment, restore};
 pub use catalog::{EnvironmentSettings, LineEnd};
 pub use check::{Depth, DumpPart, Finding, LakeOf, VerifyReport, dump_folder, verify_folder};
@@ -87,7 +92,7 @@ pub use journal::{
     BackPressure, Commit, CommitTicket, Durability, Journal, LogEnd, MemoryJournal, Receipt,
     SledJournal,
 };
-pub use lake::{FolderLake, Lake, LakeEntry, Part, Traffic};
+pub use lake::{Cost, FolderLake, Lake, LakeEntry, Part, Traffic};
 pub use link::{
     Activity, IncrementalStatus, LinkStatus, LinkTableOptions, LinkTableStatus, NewLink,
 };

@@ -1,10 +1,8 @@
 //! One container of an account, over its REST interface.
 
-use std::fs;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use azure_core::credentials::TokenCredential;
@@ -16,11 +14,11 @@ use tokio::runtime::Runtime;
 
 use super::credential::CredentialSettings;
 use super::endpoint::Endpoint;
+use super::failure::Failure;
+use super::pace::Pace;
+use super::schedule::Schedule;
 use super::signature::{Signature, SigningPolicy};
 
-/// Longer than a host that is away for a moment needs, and short enough to tell a person.
-const CONNECT_TIMEOUT_S: u64 = 20;
-const READ_TIMEOUT_S: u64 = 60;
 const TOKEN_SCOPE: &str = "https://storage.azure.com/.default";
 
 /// How an account is reached.
@@ -38,6 +36,8 @@ pub struct AccountOptions {
     pub connections: usize,
     /// How often a request is sent again before the publication is given up for this time.
     pub retries: u32,
+    /// How fast the way there may be used, and when.
+    pub schedule: Schedule,
 }
 
 /// A container, and the runtime that its requests run on.
@@ -47,6 +47,7 @@ pub(super) struct Client {
     url: Url,
     signature: Option<Arc<Signature>>,
     token: Option<Arc<dyn TokenCredential>>,
+    pace: Arc<Pace>,
 }
 
 impl Client {
@@ -58,8 +59,10 @@ impl Client {
             .enable_all()
             .build()
             .context("the threads that talk to the account do not start")?;
+        let pace = Arc::new(Pace::new(options.schedule.clone()));
+        let transport = super::transport::Transport::new(options, Arc::clone(&pace))?;
         let mut client_options = ClientOptions {
-            transport: Some(Transport::new(Arc::new(http_client(options)?))),
+            transport: Some(Transport::new(Arc::new(transport))),
             retry: RetryOptions::exponential(ExponentialRetryOptions {
                 max_retries: options.retries,
                 ..ExponentialRetryOptions::default()
@@ -89,6 +92,7 @@ impl Client {
             url,
             signature,
             token,
+            pace,
         })
     }
 
@@ -100,6 +104,19 @@ impl Client {
     /// What requests run on, for somebody who reads on after this call.
     pub(super) fn runtime(&self) -> Arc<Runtime> {
         Arc::clone(&self.runtime)
+    }
+
+    /// How fast the way there is used, and when it is open.
+    pub(super) fn pace(&self) -> &Arc<Pace> {
+        &self.pace
+    }
+
+    /// Refuses to send more while the schedule has the way closed.
+    pub(super) fn check_open(&self) -> super::failure::Result<()> {
+        match self.pace.closed_until() {
+            None => Ok(()),
+            Some(until) => Err(Failure::Closed { until }),
+        }
     }
 
     /// Where the container is.
@@ -139,21 +156,4 @@ impl Client {
         };
         Ok((url, token))
     }
-}
-
-/// The proxy is that of the environment (`HTTPS_PROXY`, `NO_PROXY`).
-fn http_client(options: &AccountOptions) -> Result<reqwest::Client> {
-    // Whoever is second finds that it is done.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .connect_timeout(Duration::from_secs(CONNECT_TIMEOUT_S))
-        .read_timeout(Duration::from_secs(READ_TIMEOUT_S))
-        .redirect(reqwest::redirect::Policy::none());
-    if let Some(file) = &options.ca_file {
-        let pem = fs::read(file).with_context(|| file.display().to_string())?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-            .with_context(|| format!("{} does not hold certificates in PEM", file.display()))?;
-        builder = builder.tls_certs_merge(certificates);
-    }
-    builder.build().context("the HTTP client does not start")
 }

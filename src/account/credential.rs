@@ -10,11 +10,17 @@ use azure_core::cloud::CustomConfiguration;
 use azure_core::credentials::{Secret, TokenCredential};
 use azure_core::http::ClientOptions;
 use azure_identity::{
-    AzureCliCredential, ClientSecretCredential, ClientSecretCredentialOptions,
-    ManagedIdentityCredential, ManagedIdentityCredentialOptions, UserAssignedId,
-    WorkloadIdentityCredential, WorkloadIdentityCredentialOptions,
+    AzureCliCredential, ClientAssertionCredential, ClientAssertionCredentialOptions,
+    ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential,
+    ManagedIdentityCredentialOptions, UserAssignedId, WorkloadIdentityCredential,
+    WorkloadIdentityCredentialOptions,
 };
 use serde::{Deserialize, Serialize};
+
+use super::certificate::Certificate;
+
+/// Where tokens are had unless the settings say otherwise.
+const PUBLIC_AUTHORITY: &str = "https://login.microsoftonline.com";
 
 /// Where a secret is. The secret itself never stands in a file of ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +88,15 @@ pub enum CredentialSettings {
         /// Where the secret is.
         secret: SecretPlace,
     },
+    /// An application of Entra ID and its certificate.
+    ClientCertificate {
+        /// The tenant.
+        tenant_id: String,
+        /// The application.
+        client_id: String,
+        /// The file with the certificate and its key, in PEM; it is read anew for each token.
+        certificate_file: PathBuf,
+    },
     /// The workload identity of a pod, as its environment says.
     WorkloadIdentity,
     /// The managed identity of the machine.
@@ -99,7 +114,8 @@ impl fmt::Display for CredentialSettings {
         match self {
             CredentialSettings::AccountKey { key } => write!(f, "account key in {key}"),
             CredentialSettings::Sas { sas } => write!(f, "signature in {sas}"),
-            CredentialSettings::ClientSecret { client_id, .. } => {
+            CredentialSettings::ClientSecret { client_id, .. }
+            | CredentialSettings::ClientCertificate { client_id, .. } => {
                 write!(f, "application {client_id}")
             }
             CredentialSettings::WorkloadIdentity => f.write_str("workload identity"),
@@ -139,6 +155,21 @@ impl CredentialSettings {
                 Secret::new(secret.read()?),
                 Some(ClientSecretCredentialOptions { client_options }),
             )?,
+            CredentialSettings::ClientCertificate {
+                tenant_id,
+                client_id,
+                certificate_file,
+            } => {
+                let authority = authority.unwrap_or(PUBLIC_AUTHORITY);
+                let assertion =
+                    Certificate::new(certificate_file, authority, tenant_id, client_id)?;
+                ClientAssertionCredential::new(
+                    tenant_id.clone(),
+                    client_id.clone(),
+                    assertion,
+                    Some(ClientAssertionCredentialOptions { client_options }),
+                )?
+            }
             CredentialSettings::WorkloadIdentity => {
                 let mut options = WorkloadIdentityCredentialOptions::default();
                 options.credential_options.client_options = client_options;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use azure_core::error::ErrorKind;
 use azure_core::http::StatusCode;
+use jiff::Timestamp;
 
 pub(super) type Result<T, E = Failure> = std::result::Result<T, E>;
 
@@ -17,6 +18,10 @@ pub(super) enum Failure {
     At { path: String, cause: Box<Failure> },
     #[error("{0}")]
     Answer(String),
+    #[error(
+        "the account's schedule has the way closed until {until}; what was sent is kept, and it goes on then"
+    )]
+    Closed { until: Timestamp },
     #[error("{0}")]
     Io(#[from] io::Error),
     #[error(

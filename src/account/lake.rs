@@ -13,21 +13,18 @@ use azure_storage_blob::models::{
     BlobContainerClientListBlobsOptions, BlockBlobClientUploadOptions, ListBlobsIncludeItem,
 };
 use futures::TryStreamExt as _;
-use lakestage_engine::{Error, Lake, LakeEntry, Part, Result, Traffic};
+use lakestage_engine::{Cost, Error, Lake, LakeEntry, Part, Result, Traffic};
 
 use super::client::{AccountOptions, Client};
 use super::failure::{self, Failure};
 use super::known::{Known, digest_name};
 use super::local::LocalPart;
+use super::pace::{IgnoredSchedule, Sending};
 use super::reader::BodyReader;
 use super::upload::{Meter, Uploads};
 
 /// Marks a blob as a folder, on accounts with a hierarchical namespace as well.
 const FOLDER_MARK: &str = "hdi_isfolder";
-/// Who writes `model.json`, in its metadata.
-const WRITER_MARK: &str = "lakestage_writer";
-/// A digest of `model.json`, in its metadata.
-const CONTENT_MARK: &str = "lakestage_content";
 const CSV: &str = "text/csv";
 const MAX_LISTED: i32 = 5_000;
 
@@ -37,7 +34,7 @@ pub struct AccountLake {
     uploads: Arc<Uploads>,
     options: AccountOptions,
     name: String,
-    writer: String,
+    pub(super) writer: String,
 }
 
 impl AccountLake {
@@ -76,7 +73,19 @@ impl AccountLake {
         &self.options
     }
 
-    fn client(&self) -> &Client {
+    /// Uses the way to the account whatever its schedule says, until what it gives is dropped.
+    #[must_use]
+    pub fn ignore_schedule(&self) -> IgnoredSchedule {
+        IgnoredSchedule::of(self.client().pace())
+    }
+
+    /// How sending goes.
+    #[must_use]
+    pub fn sending(&self) -> Sending {
+        self.client().pace().sending()
+    }
+
+    pub(super) fn client(&self) -> &Client {
         &self.uploads.client
     }
 
@@ -117,7 +126,7 @@ impl AccountLake {
     }
 
     /// Puts a small file there in one request.
-    async fn put(
+    pub(super) async fn put(
         &self,
         path: &str,
         bytes: &[u8],
@@ -162,68 +171,7 @@ impl AccountLake {
         })
     }
 
-    /// Replaces the file that names the others, if it is still as this writer left it.
-    async fn replace_pointer(
-        &self,
-        path: &str,
-        bytes: &[u8],
-        content_type: &str,
-    ) -> failure::Result<LakeEntry> {
-        let before = self.pointer(path).await?;
-        let digest = digest_name(&String::from_utf8_lossy(bytes));
-        let mut options = BlockBlobClientUploadOptions {
-            blob_content_type: Some(content_type.to_owned()),
-            metadata: Some(HashMap::from([
-                (WRITER_MARK.to_owned(), self.writer.clone()),
-                (CONTENT_MARK.to_owned(), digest.clone()),
-            ])),
-            ..BlockBlobClientUploadOptions::default()
-        };
-        match &before {
-            Some(found) => options.if_match = Some(Etag::from(found.etag.as_str())),
-            None => options.if_none_match = Some(Etag::from("*")),
-        }
-        let etag = match self.put(path, bytes, options).await {
-            Ok(etag) => etag,
-            Err(failure) => match self.pointer(path).await? {
-                // The answer to an earlier try was lost.
-                Some(found) if found.content.as_deref() == Some(&digest) => found.etag,
-                Some(found) if before.is_none_or(|b| b.etag != found.etag) => {
-                    return Err(another_writer(path));
-                }
-                _ => return Err(failure),
-            },
-        };
-        self.remove_leftovers().await?;
-        Ok(LakeEntry {
-            path: path.to_owned(),
-            is_directory: false,
-            length: bytes.len() as u64,
-            etag,
-        })
-    }
-
-    /// What stands where the pointer goes; an error if another writer put it there.
-    async fn pointer(&self, path: &str) -> failure::Result<Option<Pointer>> {
-        let found = match self.client().blob(path).get_properties(None).await {
-            Err(error) if is_gone(&error) => return Ok(None),
-            found => found.map_err(|error| Failure::from(error).at(path))?,
-        };
-        let metadata = found.metadata()?;
-        let value = |name: &str| mark(&metadata, name).map(str::to_owned);
-        if value(WRITER_MARK).is_some_and(|writer| writer != self.writer) {
-            return Err(another_writer(path));
-        }
-        Ok(Some(Pointer {
-            etag: found
-                .etag()?
-                .map(|etag| etag.to_string())
-                .unwrap_or_default(),
-            content: value(CONTENT_MARK),
-        }))
-    }
-
-    async fn remove_leftovers(&self) -> failure::Result<()> {
+    pub(super) async fn remove_leftovers(&self) -> failure::Result<()> {
         let leftovers = self.uploads.known().leftovers();
         for path in leftovers {
             self.remove(&path).await?;
@@ -326,19 +274,8 @@ impl AccountLake {
     }
 }
 
-struct Pointer {
-    etag: String,
-    content: Option<String>,
-}
-
-fn another_writer(path: &str) -> Failure {
-    Failure::Answer(format!(
-        "another lakestage writes {path}. Two must not publish into one filesystem: unlink one of them"
-    ))
-}
-
 /// A value of metadata, whose names the account may give back in another case.
-fn mark<'m>(metadata: &'m HashMap<String, String>, name: &str) -> Option<&'m str> {
+pub(super) fn mark<'m>(metadata: &'m HashMap<String, String>, name: &str) -> Option<&'m str> {
     let mut found = metadata
         .iter()
         .filter(|(key, _)| key.eq_ignore_ascii_case(name));
@@ -349,7 +286,7 @@ fn is_folder(metadata: &HashMap<String, String>) -> bool {
     mark(metadata, FOLDER_MARK).is_some_and(|mark| mark.eq_ignore_ascii_case("true"))
 }
 
-fn is_gone(error: &azure_core::Error) -> bool {
+pub(super) fn is_gone(error: &azure_core::Error) -> bool {
     error.http_status() == Some(StatusCode::NotFound)
 }
 
@@ -405,6 +342,23 @@ impl Lake for AccountLake {
 
     fn traffic(&self) -> Option<Traffic> {
         Some(self.uploads.meter.read())
+    }
+
+    fn cost(&self, parts: &[Part<'_>], exact: bool) -> Result<Option<Cost>> {
+        let local: Vec<LocalPart> = parts.iter().map(LocalPart::from).collect();
+        let cost = self.uploads.cost(&local, exact);
+        cost.map(Some)
+            .map_err(|failure| Error::Lake(format!("{}: {failure}", self.describe())))
+    }
+
+    fn is_made_of(&self, path: &str, parts: &[Part<'_>]) -> Result<Option<bool>> {
+        let local: Vec<LocalPart> = parts.iter().map(LocalPart::from).collect();
+        self.run(self.uploads.is_made_of(path, &local))
+    }
+
+    fn closed_until(&self) -> Option<i64> {
+        let until = self.client().pace().closed_until();
+        until.map(|until| until.as_second())
     }
 
     fn takes_over(&self) -> bool {

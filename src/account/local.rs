@@ -53,6 +53,14 @@ impl LocalPart {
         }
     }
 
+    /// Bytes of it.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            LocalPart::Bytes(bytes) => bytes.len() as u64,
+            LocalPart::Range { origin, .. } => origin.length,
+        }
+    }
+
     /// The bytes, if they are what was written once.
     pub(super) fn read(&self) -> Result<Bytes> {
         match self {

@@ -2,8 +2,11 @@
 
 use super::known::{Content, Known, KnownPart};
 
-/// Bytes of a block that is sent, unless one part alone has more.
-pub(super) const SENT_BLOCK_BYTES: u64 = 8 << 20;
+/// Bytes of a block that is sent where the way is fast, unless one part alone has more.
+const SENT_BLOCK_BYTES_MAX: u64 = 8 << 20;
+const SENT_BLOCK_BYTES_MIN: u64 = 256 << 10;
+/// An interruption costs no more than the blocks that are on their way, so on a slow way they are smaller.
+const SENT_BLOCK_S: u64 = 8;
 /// Bytes of a block that the account copies. It allows 100 MiB of every version of the protocol.
 pub(super) const COPIED_BLOCK_BYTES: u64 = 64 << 20;
 /// Blocks that a file may have.
@@ -29,26 +32,32 @@ pub(super) enum Way {
     },
 }
 
+/// Bytes of a block that is sent where the way never takes more than so many bytes a second.
+pub(super) fn sent_block_bytes(slowest_bytes_s: Option<u64>) -> u64 {
+    slowest_bytes_s.map_or(SENT_BLOCK_BYTES_MAX, |bytes_s| {
+        let bytes = bytes_s.saturating_mul(SENT_BLOCK_S);
+        bytes.clamp(SENT_BLOCK_BYTES_MIN, SENT_BLOCK_BYTES_MAX)
+    })
+}
+
 /// Plans a file of these parts, in order.
-pub(super) fn plan(known: &Known, parts: &[Content]) -> Vec<Chunk> {
-    let chunks = chunks(known, parts);
+pub(super) fn plan(known: &Known, parts: &[Content], block_bytes: u64) -> Vec<Chunk> {
+    let chunks = chunks(known, parts, block_bytes);
     if chunks.len() <= MAX_BLOCKS {
         return chunks;
     }
     // Too many small changes for the account's limit: it gets the file whole, in blocks that are large enough.
-    sent_whole(parts)
+    sent_whole(parts, block_bytes)
 }
 
-fn chunks(known: &Known, parts: &[Content]) -> Vec<Chunk> {
+fn chunks(known: &Known, parts: &[Content], block_bytes: u64) -> Vec<Chunk> {
     let mut chunks: Vec<Chunk> = Vec::new();
     for (n, part) in parts.iter().enumerate() {
         let last = chunks.last_mut();
         let after = last.as_ref().and_then(|chunk| chunk.end());
         match known.find(part, after) {
             None => match last {
-                Some(chunk) if chunk.takes(&Way::Send, part.length, SENT_BLOCK_BYTES) => {
-                    chunk.add(part)
-                }
+                Some(chunk) if chunk.takes(&Way::Send, part.length, block_bytes) => chunk.add(part),
                 _ => chunks.push(Chunk::new(Way::Send, n, part)),
             },
             Some(found) => {
@@ -73,9 +82,9 @@ fn chunks(known: &Known, parts: &[Content]) -> Vec<Chunk> {
 }
 
 /// Plans a file of which the account copies nothing.
-pub(super) fn sent_whole(parts: &[Content]) -> Vec<Chunk> {
+pub(super) fn sent_whole(parts: &[Content], block_bytes: u64) -> Vec<Chunk> {
     let total: u64 = parts.iter().map(|part| part.length).sum();
-    let block_bytes = SENT_BLOCK_BYTES.max(total.div_ceil(MAX_BLOCKS as u64 / 2));
+    let block_bytes = block_bytes.max(total.div_ceil(MAX_BLOCKS as u64 / 2));
     let mut chunks: Vec<Chunk> = Vec::new();
     for (n, part) in parts.iter().enumerate() {
         match chunks.last_mut() {
@@ -174,7 +183,7 @@ mod tests {
         let known = known(1000);
         let mut parts: Vec<Content> = (0..1000).map(content).collect();
         parts[500] = content(5000);
-        let chunks = plan(&known, &parts);
+        let chunks = plan(&known, &parts, SENT_BLOCK_BYTES_MAX);
         let sent: Vec<_> = chunks.iter().filter(|c| c.way == Way::Send).collect();
         assert_eq!(sent.len(), 1);
         assert_eq!((sent[0].parts, sent[0].length), ((500, 501), 256 << 10));
@@ -188,9 +197,20 @@ mod tests {
     fn a_new_file_goes_in_large_blocks() {
         let known = known(0);
         let parts: Vec<Content> = (0..100).map(content).collect();
-        let chunks = plan(&known, &parts);
+        let chunks = plan(&known, &parts, SENT_BLOCK_BYTES_MAX);
         assert_eq!(chunks.len(), 4);
-        assert!(chunks.iter().all(|c| c.length <= SENT_BLOCK_BYTES));
+        assert!(chunks.iter().all(|c| c.length <= SENT_BLOCK_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_slow_way_gets_small_blocks() {
+        assert_eq!(sent_block_bytes(None), 8 << 20);
+        assert_eq!(sent_block_bytes(Some(128 << 10)), 1 << 20);
+        assert_eq!(sent_block_bytes(Some(1)), 256 << 10);
+        assert_eq!(sent_block_bytes(Some(u64::MAX)), 8 << 20);
+        let parts: Vec<Content> = (0..100).map(content).collect();
+        let chunks = plan(&known(0), &parts, sent_block_bytes(Some(128 << 10)));
+        assert_eq!(chunks.len(), 25);
     }
 
     #[test]
@@ -199,7 +219,7 @@ mod tests {
         let parts: Vec<Content> = (0..120_000)
             .map(|n| content(if n % 2 == 0 { n } else { n + 1_000_000 }))
             .collect();
-        let chunks = plan(&known, &parts);
+        let chunks = plan(&known, &parts, SENT_BLOCK_BYTES_MAX);
         assert!(chunks.len() <= MAX_BLOCKS, "{}", chunks.len());
         assert!(chunks.iter().all(|c| c.way == Way::Send));
     }

@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{AccountOptions, CredentialSettings, Endpoint, file};
+use super::{AccountOptions, CredentialSettings, Endpoint, Schedule, file};
 
 const ACCOUNTS_FILE: &str = "accounts.json";
 const WRITER_FILE: &str = "writer";
@@ -45,6 +45,9 @@ pub struct AccountSettings {
     /// How often a request is sent again.
     #[serde(default = "retries")]
     pub retries: u32,
+    /// How fast the way there may be used, and when.
+    #[serde(flatten)]
+    pub schedule: Schedule,
 }
 
 fn connections() -> usize {
@@ -182,6 +185,7 @@ impl AccountSettings {
         if self.connections == 0 || self.connections > 256 {
             bail!("connections must be from 1 to 256");
         }
+        self.schedule.check()?;
         Ok(AccountOptions {
             endpoint,
             credential: self.credential.clone(),
@@ -189,6 +193,7 @@ impl AccountSettings {
             ca_file: self.ca_file.clone(),
             connections: self.connections,
             retries: self.retries,
+            schedule: self.schedule.clone(),
         })
     }
 }

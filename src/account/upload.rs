@@ -9,13 +9,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use azure_core::Bytes;
 use azure_core::http::{Etag, RequestContent, StatusCode};
 use azure_storage_blob::models::{
-    BlockBlobClientCommitBlockListOptions, BlockBlobClientCommitBlockListResultHeaders as _,
-    BlockBlobClientStageBlockFromUrlOptions, BlockBlobClientStageBlockOptions, BlockListType,
-    BlockLookupList, HttpRange,
+    BlobClientGetPropertiesResultHeaders as _, BlockBlobClientCommitBlockListOptions,
+    BlockBlobClientCommitBlockListResultHeaders as _, BlockBlobClientStageBlockFromUrlOptions,
+    BlockBlobClientStageBlockOptions, BlockListType, BlockLookupList, HttpRange,
 };
 use crc_fast::CrcAlgorithm::Crc64Nvme;
 use futures::{StreamExt as _, TryStreamExt as _};
-use lakestage_engine::Traffic;
+use lakestage_engine::{Cost, Traffic};
 use sha2::{Digest as _, Sha256};
 
 use super::client::Client;
@@ -97,9 +97,10 @@ impl Uploads {
         let contents: Vec<Content> = parts.iter().map(|part| part.content).collect();
         let mut copies = true;
         loop {
+            let block_bytes = plan::sent_block_bytes(self.client.pace().slowest_bytes_s());
             let chunks = match copies {
-                true => plan::plan(&self.known(), &contents),
-                false => plan::sent_whole(&contents),
+                true => plan::plan(&self.known(), &contents, block_bytes),
+                false => plan::sent_whole(&contents, block_bytes),
             };
             match self
                 .carry_out(path, local, &parts, &chunks, content_type)
@@ -157,6 +158,63 @@ impl Uploads {
             parts.push(KnownPart { content, origin });
         }
         Ok(parts)
+    }
+
+    /// What a file of these parts would cost. Unless `exact` is given, what is not known by its place is to be sent.
+    pub(super) fn cost(&self, local: &[LocalPart], exact: bool) -> Result<Cost> {
+        let mut cost = Cost::default();
+        for part in local {
+            let origin = part.origin();
+            let known = origin.and_then(|origin| self.known().content(&origin));
+            let content = match known {
+                None if exact => Some(content(&part.read()?)),
+                known => known,
+            };
+            let is_there = content.is_some_and(|c| self.known().find(&c, None).is_some());
+            match is_there {
+                true => cost.taken_over_bytes += part.length(),
+                false => cost.sent_bytes += part.length(),
+            }
+        }
+        Ok(cost)
+    }
+
+    /// Whether a file is still what was sent, and that was these parts; `None` if nothing is known of it.
+    pub(super) async fn is_made_of(&self, path: &str, local: &[LocalPart]) -> Result<Option<bool>> {
+        let Some(known) = self.known().file(path).cloned() else {
+            return Ok(None);
+        };
+        let found = self.client.blob(path).get_properties(None).await;
+        let etag = match found {
+            Err(error) if error.http_status() == Some(StatusCode::NotFound) => {
+                return Ok(Some(false));
+            }
+            found => found.map_err(|e| Failure::from(e).at(path))?.etag()?,
+        };
+        if etag.is_none_or(|etag| etag.to_string() != known.etag) {
+            return Ok(Some(false));
+        }
+        let parts = self.contents(local)?;
+        let same = parts.len() == known.parts.len()
+            && parts
+                .iter()
+                .zip(&known.parts)
+                .all(|(part, known)| part.content == known.content);
+        Ok(Some(
+            same && self.committed_bytes(path).await? == Some(length(&parts)),
+        ))
+    }
+
+    /// Bytes of the blocks that a file is made of, as the account lists them.
+    async fn committed_bytes(&self, path: &str) -> Result<Option<u64>> {
+        let answer = self
+            .client
+            .block_blob(path)
+            .get_block_list(BlockListType::Committed, None)
+            .await?;
+        let blocks = answer.into_model()?.committed_blocks.unwrap_or_default();
+        let sizes = blocks.iter().map(|block| u64::try_from(block.size?).ok());
+        Ok(sizes.sum())
     }
 
     async fn carry_out(
@@ -223,6 +281,7 @@ impl Uploads {
         let crc64 = combined(&parts[first..end]);
         match &chunk.way {
             Way::Send => {
+                self.client.check_open()?;
                 let bytes = LocalPart::read_all(local[first..end].to_vec()).await?;
                 self.send_block(path, id, bytes, crc64).await?;
             }
@@ -359,6 +418,10 @@ impl Uploads {
         }
         Ok(())
     }
+}
+
+fn length(parts: &[KnownPart]) -> u64 {
+    parts.iter().map(|part| part.content.length).sum()
 }
 
 /// What it means that the account did not copy.

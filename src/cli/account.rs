@@ -5,7 +5,9 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use clap::{ArgGroup, Args, Subcommand};
-use lakestage::{AccountSettings, CONNECTIONS, CredentialSettings, RETRIES, SecretPlace};
+use lakestage::{
+    AccountSettings, CONNECTIONS, CredentialSettings, RETRIES, Rate, Schedule, SecretPlace, Window,
+};
 use lakestage_engine::Lake as _;
 use serde::Serialize;
 use serde_json::json;
@@ -23,6 +25,8 @@ use super::run::Session;
 lakestage account add site --endpoint https://contoso.dfs.core.windows.net --key-env CONTOSO_KEY\n  \
 lakestage account add site --endpoint https://contoso.dfs.core.windows.net --sas-file site.sas\n  \
 lakestage account add site --endpoint https://contoso.dfs.core.windows.net --managed-identity\n  \
+lakestage account add site --endpoint https://contoso.dfs.core.windows.net --sas-file site.sas \\\n      \
+--bandwidth 2MiB/s --during \"22:00-06:00=full\" --during \"mon-fri 08:00-18:00=closed\"\n  \
 lakestage account test site dataverse-contoso-org1\n  \
 lakestage link new --all --to account:site")]
 pub(crate) struct AccountArgs {
@@ -83,9 +87,18 @@ struct AddArgs {
     #[arg(long, value_name = "FILE", group = "credential")]
     sas_file: Option<PathBuf>,
 
-    /// The application of Entra ID to be, with --tenant-id and --client-secret-env or --client-secret-file
+    /// The application of Entra ID to be, with --tenant-id and its secret or certificate
     #[arg(long, value_name = "ID", group = "credential", requires_all = ["tenant_id", "client_secret"])]
     client_id: Option<String>,
+
+    /// The file that has the application's certificate and its key, in PEM
+    #[arg(
+        long,
+        value_name = "FILE",
+        group = "client_secret",
+        requires = "client_id"
+    )]
+    client_certificate_file: Option<PathBuf>,
 
     /// The application's tenant
     #[arg(long, value_name = "ID", requires = "client_id")]
@@ -136,6 +149,36 @@ struct AddArgs {
     /// How often a request is sent again before a publication is given up for this time
     #[arg(long, value_name = "COUNT", default_value_t = RETRIES)]
     retries: u32,
+
+    #[command(flatten)]
+    uplink: UplinkArgs,
+}
+
+/// How fast the way to the account may be used, and when.
+#[derive(Debug, Args)]
+struct UplinkArgs {
+    /// How much may be sent: full, closed, or such as 512KiB/s, 2MB/s, 10Mbit/s
+    #[arg(long, value_name = "RATE", default_value = "full")]
+    bandwidth: Rate,
+
+    /// Another bandwidth at a time of day, such as "22:00-06:00=full" or "mon-fri 08:00-18:00=closed"; the first
+    /// that holds counts
+    #[arg(long, value_name = "WINDOW=RATE")]
+    during: Vec<Window>,
+
+    /// Where the times are those of the clocks, such as Europe/Berlin; this machine's zone unless it is given
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<String>,
+}
+
+impl From<&UplinkArgs> for Schedule {
+    fn from(args: &UplinkArgs) -> Self {
+        Schedule {
+            bandwidth: args.bandwidth,
+            windows: args.during.clone(),
+            time_zone: args.time_zone.clone(),
+        }
+    }
 }
 
 pub(crate) fn run(args: &AccountArgs, session: &Session<'_>) -> Result<()> {
@@ -161,6 +204,7 @@ fn add(args: &AddArgs, session: &Session<'_>) -> Result<()> {
         ca_file: args.ca_file.as_ref().map(|f| resolve(&session.folder, f)),
         connections: args.connections,
         retries: args.retries,
+        schedule: (&args.uplink).into(),
     };
     session.data.accounts().set(&args.name, settings.clone())?;
     let shown = Shown {
@@ -190,6 +234,13 @@ impl AddArgs {
             return Ok(CredentialSettings::Sas { sas });
         }
         if let (Some(client_id), Some(tenant_id)) = (&self.client_id, &self.tenant_id) {
+            if let Some(certificate) = &self.client_certificate_file {
+                return Ok(CredentialSettings::ClientCertificate {
+                    tenant_id: tenant_id.clone(),
+                    client_id: client_id.clone(),
+                    certificate_file: resolve(folder, certificate),
+                });
+            }
             let secret = place(&self.client_secret_env, &self.client_secret_file);
             return Ok(CredentialSettings::ClientSecret {
                 tenant_id: tenant_id.clone(),
@@ -231,12 +282,14 @@ fn list(session: &Session<'_>) -> Result<()> {
             ("account", Align::Left),
             ("endpoint", Align::Left),
             ("credential", Align::Left),
+            ("way", Align::Left),
         ]);
         for shown in all {
             lines.row(vec![
                 shown.name.clone(),
                 shown.settings.endpoint.clone(),
                 shown.settings.credential.to_string(),
+                shown.settings.schedule.to_string(),
             ]);
         }
         lines.text("")

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 
 use super::{
-    account, backup, bench, changes, demo, dump, environment, fs, ingest, link, quota, retention,
-    salvage, serve, snapshot, status, table, token, trickle, verify,
+    account, backup, bench, changes, demo, dump, environment, fs, ingest, link, publish, quota,
+    retention, salvage, serve, snapshot, status, table, token, trickle, verify,
 };
 
 /// Azure Synapse Link for Dataverse and its data lake, on one machine.
@@ -69,6 +69,8 @@ pub(crate) enum Command {
     Link(link::LinkArgs),
     /// Say which storage accounts links can publish to
     Account(account::AccountArgs),
+    /// Publish links to their storage accounts, and compare what is there
+    Publish(publish::PublishArgs),
     /// Publish what was committed since the last snapshot
     Snapshot(snapshot::SnapshotArgs),
     /// Show the changes of a table, from a token on

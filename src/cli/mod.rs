@@ -18,6 +18,7 @@ mod link;
 mod metrics;
 mod output;
 mod progress;
+mod publish;
 mod quota;
 mod retention;
 mod run;

@@ -82,6 +82,17 @@ pub(crate) fn counted(count: u64, one: &str) -> String {
     format!("{} {one}{end}", count_text(count))
 }
 
+/// A length of time as a person says it.
+pub(crate) fn duration_text(seconds: u64) -> String {
+    let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{rest} s"),
+        (0, minutes) => format!("{minutes} min {rest} s"),
+        (hours, minutes) if hours < 48 => format!("{hours} h {minutes} min"),
+        (hours, _) => format!("{} days", hours / 24),
+    }
+}
+
 /// Unix seconds as a UTC time.
 pub(crate) fn time_text(unix_s: i64) -> String {
     match jiff::Timestamp::from_second(unix_s) {

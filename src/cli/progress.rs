@@ -49,6 +49,11 @@ impl<'c> Step<'c> {
         Self::counting(console, label, Some(Unit::Rows), total)
     }
 
+    /// A step that counts bytes.
+    pub(crate) fn bytes(console: &'c dyn Console, label: &str, total: Option<u64>) -> Self {
+        Self::counting(console, label, Some(Unit::Bytes), total)
+    }
+
     fn counting(
         console: &'c dyn Console,
         label: &str,

@@ -14,7 +14,7 @@ use super::command::{Cli, Command};
 use super::console::{Console, LocalConsole};
 use super::{
     account, backup, bench, changes, control, demo, dump, environment, fs, ingest, link, output,
-    quota, retention, salvage, serve, snapshot, status, table, token, trickle, verify,
+    publish, quota, retention, salvage, serve, snapshot, status, table, token, trickle, verify,
 };
 
 const FAILED: u8 = 1;
@@ -90,6 +90,7 @@ pub(crate) fn dispatch(command: &Command, session: &Session<'_>) -> Result<()> {
         Command::Table(args) => table::run(args, session),
         Command::Ingest(args) => ingest::run(args, session),
         Command::Link(args) => link::run(args, session),
+        Command::Publish(args) => publish::run(args, session),
         Command::Snapshot(args) => snapshot::run(args, session),
         Command::Changes(args) => changes::run(args, session),
         Command::Account(args) => account::run(args, session),

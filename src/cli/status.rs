@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use anyhow::Result;
 use clap::Args;
-use lakestage_engine::{Activity, Environment, EnvironmentStatus, LinkStatus, TableStatus};
+use lakestage_engine::{
+    Activity, Environment, EnvironmentStatus, LinkStatus, Selection, TableStatus,
+};
 use serde::Serialize;
 
 use super::output::{self, Align, TextTable, bytes_text, count_text, counted, time_text};
@@ -145,6 +147,21 @@ pub(crate) fn link_text(link: &LinkStatus) -> String {
             counted(link.snapshots, "snapshot")
         ),
     };
+    if let Some(backlog) = &link.backlog {
+        let which = match backlog.policy.selection {
+            Selection::Newest => "the newest state is".to_owned(),
+            Selection::Every(1) => "every snapshot is".to_owned(),
+            Selection::Every(every) => format!("of {every} snapshots one is"),
+        };
+        let oldest = backlog.oldest_unix_s.map_or(String::new(), |unix_s| {
+            format!(", the oldest of {}", time_text(unix_s))
+        });
+        let _ = writeln!(
+            text,
+            "  {which} published; {} of {} wait{oldest}; {} dropped for others",
+            backlog.waiting, backlog.policy.snapshots_max, backlog.dropped
+        );
+    }
     if let Some(why) = &link.last_failure {
         let _ = writeln!(text, "  the last attempt to publish failed: {why}");
     }

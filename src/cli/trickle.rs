@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use lakestage::{DataFolder, LakeAddress};
 use lakestage_engine::{
-    Activity, Environment, LinkStatus, TrickleFeed, TrickleOptions, TrickleStep,
+    Activity, Environment, LinkStatus, Taken, TrickleFeed, TrickleOptions, TrickleStep,
 };
 use serde_json::json;
 
@@ -163,6 +163,35 @@ impl TrickleFeeds<'_> {
                     counted(report.files_written.len() as u64, "file"),
                     bytes_text(report.bytes_written),
                     report.files_kept.len()
+                ),
+            ),
+            TrickleStep::Taken(taken) => (
+                "taken",
+                json!(taken),
+                match taken {
+                    Taken::Waits {
+                        version,
+                        dropped: 0,
+                        ..
+                    } => {
+                        format!("a snapshot of version {version} waits for the lake")
+                    }
+                    Taken::Waits {
+                        version, dropped, ..
+                    } => format!(
+                        "a snapshot of version {version} waits for the lake; {} had to go for it",
+                        counted(*dropped, "older one")
+                    ),
+                    Taken::Full => "no snapshot was taken: as many wait as may".to_owned(),
+                    Taken::Unchanged | Taken::PassedOver => return Ok(()),
+                },
+            ),
+            TrickleStep::Rests(until_unix_s) => (
+                "rests",
+                json!({ "untilUnixS": until_unix_s }),
+                format!(
+                    "the way to the lake is closed until {}",
+                    time_text(*until_unix_s)
                 ),
             ),
             TrickleStep::Failed {

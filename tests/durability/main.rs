@@ -9,6 +9,7 @@ mod disk;
 mod formats;
 mod lake;
 mod power_cuts;
+mod publishing;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -5,6 +5,7 @@
 mod support;
 
 mod account;
+mod backlog;
 mod changes;
 mod command;
 mod csv;
@@ -21,9 +22,11 @@ mod operating;
 mod parquet;
 mod parts;
 mod promises;
+mod publishing;
 mod quota;
 mod readme;
 mod rows;
+mod site;
 mod snapshots;
 mod tools;
 mod trickle;

@@ -179,3 +179,85 @@ fn metrics_tell_what_was_done_in_a_form_that_parses() {
     );
     drop(server);
 }
+
+#[test]
+fn metrics_tell_of_the_way_to_an_account() {
+    let (folder, account) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let away = Server::start(account.path());
+    let url = away.serving["blobEndpoint"].as_str().unwrap().to_owned();
+    let (schema, key) = (folder.path().join("task.json"), folder.path().join("key"));
+    fs::write(&schema, TASK).unwrap();
+    fs::write(&key, lakestage_emulator::DEFAULT_ACCOUNT_KEY).unwrap();
+    run(
+        folder.path(),
+        &["init", "contoso", "--organization", "org1"],
+    );
+    run(folder.path(), &["table", "add", schema.to_str().unwrap()]);
+    let add = [
+        "account",
+        "add",
+        "away",
+        "--endpoint",
+        &url,
+        "--bandwidth",
+        "1MiB/s",
+        "--key-file",
+    ];
+    run(
+        folder.path(),
+        &[&add[..], &[key.to_str().unwrap()]].concat(),
+    );
+    let link = [
+        "link",
+        "new",
+        "site",
+        "--all",
+        "--to",
+        "account:away",
+        "--publish",
+        "all",
+    ];
+    run(folder.path(), &link);
+    let row = format!(
+        "{}\n",
+        json!({ "taskid": id(1), "notes": "n".repeat(9_000) })
+    );
+    let ingest = ["ingest", "task", "--format", "jsonl"];
+    assert!(
+        output(folder.path(), &ingest, row.as_bytes())
+            .status
+            .success()
+    );
+    let server = Server::start_with(folder.path(), &["--metrics", "127.0.0.1:0"]);
+    let value = |name: &str| {
+        let (_, body) = request(&server, "GET /metrics HTTP/1.1");
+        let sample = format!("{name}{{environment=\"contoso\",link=\"site\"}}");
+        parse(&body).get(&sample).copied()
+    };
+    // Merged, but not published.
+    assert!(
+        !output(folder.path(), &["publish", "nobody"], b"")
+            .status
+            .success()
+    );
+    run(folder.path(), &["publish", "site", "--dry-run"]);
+    let backlog = value("lakestage_link_backlog_bytes").unwrap();
+    assert!(backlog > 9_000.0, "{backlog}");
+    assert_eq!(
+        value("lakestage_link_unpublished_since_timestamp_seconds"),
+        Some(0.0)
+    );
+    assert_eq!(
+        value("lakestage_link_rate_bytes_per_second"),
+        Some(f64::from(1 << 20))
+    );
+    assert_eq!(value("lakestage_link_eta_seconds"), Some(1.0));
+    run(folder.path(), &["publish", "site"]);
+    assert_eq!(value("lakestage_link_backlog_bytes"), Some(0.0));
+    assert_eq!(value("lakestage_link_waiting_snapshots"), Some(0.0));
+    assert_eq!(
+        value("lakestage_link_unpublished_since_timestamp_seconds"),
+        None
+    );
+    assert!(value("lakestage_link_wire_bytes_total").unwrap() >= backlog);
+}

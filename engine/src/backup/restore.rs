@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::file::Origin;
 use super::manifest::Manifest;
+use crate::backlog::Backlog;
 use crate::catalog::{Catalog, CatalogStore, parse_catalog, read_file};
 use crate::environment::{
     CATALOG_FOLDER, Environment, JOURNAL_FOLDER, PACKS_FOLDER, SEGMENTS_FOLDER, lock,
@@ -108,6 +109,8 @@ fn write(origin: &mut Origin, manifest: &Manifest, folder: &Path) -> Result<Rest
 /// the same numbers, and lets its links rest.
 fn take_over(catalog: &mut Catalog) -> Vec<String> {
     catalog.id = Uuid::new_v4();
+    // Whoever was backed up publishes them; here they would come behind what is newer.
+    catalog.backlogs.values_mut().for_each(Backlog::clear);
     for link in catalog.links.values_mut() {
         if link.activity == Activity::Active {
             link.activity = Activity::Paused;

@@ -30,6 +30,7 @@ impl Check<'_> {
             }
         }
         self.taken(catalog, &packs, &mut seen);
+        self.waiting(catalog, &packs, &mut seen);
         self.report.files += seen.len() as u64;
     }
 
@@ -51,6 +52,31 @@ impl Check<'_> {
                     };
                     seen.insert(entry.manifest.pack);
                     self.partition(&place, entry, seen);
+                }
+            }
+        }
+    }
+
+    /// Snapshots that wait for their lake.
+    fn waiting(&mut self, catalog: &Catalog, packs: &Packs, seen: &mut BTreeSet<u64>) {
+        for (link, backlog) in &catalog.backlogs {
+            for waiting in &backlog.waiting {
+                let needed_by = format!(
+                    "the snapshot of version {} that waits for link {link}",
+                    waiting.version
+                );
+                for cut in waiting.tables.values() {
+                    for (partition, entry) in &cut.layout.partitions {
+                        let place = Place {
+                            packs,
+                            layout: &cut.layout,
+                            partition,
+                            needed_by: vec![needed_by.clone()],
+                            version: waiting.version,
+                        };
+                        seen.insert(entry.manifest.pack);
+                        self.partition(&place, entry, seen);
+                    }
                 }
             }
         }

@@ -28,7 +28,13 @@ impl Check<'_> {
         }
     }
 
-    fn link(&mut self, catalog: &Catalog, name: &str, link: &LinkEntry, lake: &dyn Lake) {
+    pub(super) fn link(
+        &mut self,
+        catalog: &Catalog,
+        name: &str,
+        link: &LinkEntry,
+        lake: &dyn Lake,
+    ) {
         // One finding for a lake that cannot be read at all, not one for each file.
         if let Err(error) = lake.stat(MODEL_FILE) {
             let needed_by = vec![format!("everybody who reads link {name}")];

@@ -27,6 +27,7 @@ use crate::catalog::Catalog;
 use crate::environment::Environment;
 use crate::error::Result;
 use crate::lake::Lake;
+use crate::link;
 
 /// How closely it is looked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -99,6 +100,25 @@ impl Environment {
         drop(guard);
         check.everything(catalog.as_ref(), lakes);
         inner.lock_holders().close_reader(reader);
+        Ok(check.report)
+    }
+}
+
+impl Environment {
+    /// Looks for damage in the lake of one link.
+    pub(crate) fn verify_link(
+        &self,
+        link: &str,
+        lake: &dyn Lake,
+        depth: Depth,
+    ) -> Result<VerifyReport> {
+        let _publishing = self.inner.lock_publication();
+        let _packs = self.hold_packs();
+        let state = self.state();
+        let entry = link::find(&state, link)?;
+        let source = Source::open(self);
+        let mut check = Check::new(&source, depth);
+        check.link(&state.catalog, link, entry, lake);
         Ok(check.report)
     }
 }

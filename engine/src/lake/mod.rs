@@ -71,6 +71,15 @@ impl Traffic {
     }
 }
 
+/// What a file would cost on the wire, in bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Bytes that would be sent.
+    pub sent_bytes: u64,
+    /// Bytes that the lake would copy from files that it has.
+    pub taken_over_bytes: u64,
+}
+
 /// One filesystem of a lake. Paths use `/` and have none in front.
 ///
 /// Whatever a method did is durable when it returns `Ok`.
@@ -98,6 +107,23 @@ pub trait Lake: Send + Sync {
     /// removed after it and not before.
     fn takes_over(&self) -> bool {
         false
+    }
+
+    /// What a file of these parts would cost on the wire; `None` for a lake on this machine. Unless `exact` is given,
+    /// nothing is read for it, and parts that are not known by their place count as to be sent.
+    fn cost(&self, _parts: &[Part<'_>], _exact: bool) -> Result<Option<Cost>> {
+        Ok(None)
+    }
+
+    /// Whether a file is made of these parts, as far as the lake can tell without handing out its content; `None` where
+    /// it cannot.
+    fn is_made_of(&self, _path: &str, _parts: &[Part<'_>]) -> Result<Option<bool>> {
+        Ok(None)
+    }
+
+    /// Until when the way to the lake is closed, in Unix seconds; `None` while it is open.
+    fn closed_until(&self) -> Option<i64> {
+        None
     }
 
     /// What went over the wire since the lake was made; `None` for a lake on this machine.

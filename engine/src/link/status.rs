@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{Activity, Attempt, LinkEntry, LinkTable, find};
+use crate::backlog::{Backlog, BacklogStatus};
 use crate::clock::TICKS_PER_SECOND;
 use crate::compaction::Mode;
 use crate::environment::Environment;
@@ -36,6 +37,8 @@ pub struct LinkStatus {
     pub incremental: Option<IncrementalStatus>,
     /// Why the last attempt to publish failed, as far as this process knows. `None` once one worked.
     pub last_failure: Option<String>,
+    /// The snapshots that wait for the lake, where the link keeps them.
+    pub backlog: Option<BacklogStatus>,
     /// The tables.
     pub tables: Vec<LinkTableStatus>,
 }
@@ -83,7 +86,10 @@ impl Environment {
         let links = state.catalog.links.iter();
         let last_version = self.last_version();
         links
-            .map(|(name, link)| self.link_status(name, link, last_version))
+            .map(|(name, link)| {
+                let backlog = state.catalog.backlogs.get(name);
+                self.link_status(name, link, backlog, last_version)
+            })
             .collect()
     }
 
@@ -91,7 +97,8 @@ impl Environment {
     pub fn link(&self, name: &str) -> Result<LinkStatus> {
         let state = self.state();
         let last_version = self.last_version();
-        find(&state, name).map(|link| self.link_status(name, link, last_version))
+        let backlog = state.catalog.backlogs.get(name);
+        find(&state, name).map(|link| self.link_status(name, link, backlog, last_version))
     }
 }
 
@@ -110,7 +117,13 @@ fn table_state(link: &LinkEntry, table: &LinkTable, attempt: Option<&Attempt>) -
 }
 
 impl Environment {
-    fn link_status(&self, name: &str, link: &LinkEntry, last_version: u64) -> LinkStatus {
+    fn link_status(
+        &self,
+        name: &str,
+        link: &LinkEntry,
+        backlog: Option<&Backlog>,
+        last_version: u64,
+    ) -> LinkStatus {
         let attempt = self.inner.attempts.last(name);
         let tables = link.tables.iter().map(|(name, table)| LinkTableStatus {
             name: name.clone(),
@@ -138,6 +151,9 @@ impl Environment {
                 open_folder: i.open.clone(),
                 closed_folders: i.closed.clone(),
             }),
+            backlog: backlog
+                .filter(|b| b.policy.keeps_snapshots())
+                .map(Backlog::status),
             tables: tables.collect(),
             last_failure: match attempt {
                 Some(Attempt::Failed(why)) => Some(why),

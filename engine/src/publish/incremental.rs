@@ -287,7 +287,7 @@ impl Folder<'_> {
             let mut files = parts::once(packs, partitions, link.files)?;
             for (name, file) in &mut files {
                 let path = file_path(self.name, table, name);
-                let made = NewFile::new(&encoder, table, name, file, path)?;
+                let made = NewFile::new(Some(&encoder), table, name, file, path)?;
                 *file = made.file.clone();
                 new.push(made);
             }

@@ -25,7 +25,7 @@ pub(crate) use metadata::Checksums;
 pub use model_settings::{ModelSettings, PartitionNames};
 pub(crate) use parts::{Cuts, DataFile, is_parquet, partition_of};
 pub use parts::{FileFormat, FileOptions};
-pub(crate) use plan::current_path;
+pub(crate) use plan::{NewFile, current_path, planned_files};
 pub use reader::{SnapshotColumn, SnapshotReader, SnapshotRows, SnapshotTable};
 pub use snapshot::{MODEL_FILE, SnapshotReport};
 pub(crate) use sync::CurrentFiles;

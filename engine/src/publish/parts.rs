@@ -106,7 +106,7 @@ pub(crate) struct DataFile {
     pub entry: PartitionEntry,
     /// Which blocks of the manifest it has; `None` has all.
     pub blocks: Option<Range<usize>>,
-    /// Of a Parquet file: the CRC-32C of its content, once it was made. Until then its length is not known either.
+    /// Of a Parquet file: the CRC-32C of its content, once it was made. Until then its length is that of the CSV file.
     pub crc32c: Option<u32>,
 }
 
@@ -184,7 +184,6 @@ fn in_format(files: DataFiles, format: FileFormat) -> DataFiles {
     for (name, file) in files {
         if format != FileFormat::Csv {
             let mut file = file.clone();
-            file.entry.bytes = 0;
             if format == FileFormat::Both {
                 // They are counted with the CSV file.
                 file.entry.rows = 0;

@@ -10,7 +10,7 @@ use super::parts::{DataFile, DataFiles, file_name, is_parquet};
 use super::sync::partitions;
 use crate::block::Extent;
 use crate::checksum::{crc32c, crc32c_of_both};
-use crate::clock::TICKS_PER_SECOND;
+use crate::clock::{TICKS_PER_SECOND, Ticks};
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
 use crate::lake::{Lake, LakeEntry, Part};
@@ -35,6 +35,17 @@ pub(super) struct Plan {
     pub repaired: Vec<String>,
 }
 
+/// What a plan is made for.
+#[derive(Clone, Copy)]
+pub(super) struct Aim<'a> {
+    /// The tables that leave the link.
+    pub without: &'a [String],
+    /// When the state was taken.
+    pub taken: Ticks,
+    /// Whether it is not carried out, so that no Parquet file need be made.
+    pub is_forecast: bool,
+}
+
 /// A snapshot file that is to be written, and then stands as the near-real-time file as well.
 pub(crate) struct NewFile {
     pub path: String,
@@ -46,15 +57,19 @@ pub(crate) struct NewFile {
 }
 
 impl Plan {
-    /// `None` if the lake shows this state already. The tables of `without` leave the link.
+    /// `None` if the lake shows this state already.
+    /// `lake` is `None` where nobody is to look whether it shows what it should.
     pub(super) fn of(
         environment: &Environment,
         state: &State,
         before: &LinkEntry,
-        lake: &dyn Lake,
-        without: &[String],
+        lake: Option<&dyn Lake>,
+        Aim {
+            without,
+            taken: now,
+            is_forecast,
+        }: Aim<'_>,
     ) -> Result<Option<Self>> {
-        let now = environment.inner.clock.now_ticks();
         let number = (now.div_euclid(TICKS_PER_SECOND)).max(before.last_snapshot_s + 1);
         let mut plan = Plan {
             link: before.clone(),
@@ -80,7 +95,8 @@ impl Plan {
                 before.files,
             )?;
             let encoder = environment.encoder(state, &name, (before, &table))?;
-            changed |= plan.table(&files, &name, (number, &encoder), &mut table, lake)?;
+            let encoder = (!is_forecast).then_some(&encoder);
+            changed |= plan.table(&files, &name, (number, encoder), &mut table, lake)?;
             changed |= table.initial_sync_completed.is_none();
             let schema = &state.table(&name)?.schema;
             changed |= table.schema.as_ref().is_some_and(|shown| shown != schema);
@@ -95,8 +111,11 @@ impl Plan {
     }
 
     /// Whether `model.json` is not what was published last.
-    fn model_is_gone(&mut self, before: &LinkEntry, lake: &dyn Lake) -> Result<bool> {
+    fn model_is_gone(&mut self, before: &LinkEntry, lake: Option<&dyn Lake>) -> Result<bool> {
         let Some((_, published)) = before.history.kept.last_key_value() else {
+            return Ok(false);
+        };
+        let Some(lake) = lake else {
             return Ok(false);
         };
         let model = lake.read(MODEL_FILE)?;
@@ -126,9 +145,9 @@ impl Plan {
         &mut self,
         files: &DataFiles,
         name: &str,
-        (number, encoder): (i64, &Encoder<'_>),
+        (number, encoder): (i64, Option<&Encoder<'_>>),
         table: &mut LinkTable,
-        lake: &dyn Lake,
+        lake: Option<&dyn Lake>,
     ) -> Result<bool> {
         let published = table.partitions.len();
         table
@@ -141,7 +160,8 @@ impl Plan {
             let published = published.filter(|p| p.changed_version == file.entry.changed_version);
             if let Some(published) = published {
                 let current = current_path(name, partition);
-                match published.damaged(&current, lake)? {
+                let damaged = lake.map(|lake| published.damaged(&current, lake));
+                match damaged.transpose()?.flatten() {
                     None => continue,
                     Some(damaged) => self.repaired.push(damaged),
                 }
@@ -166,6 +186,32 @@ impl Plan {
         }
         Ok(changed)
     }
+}
+
+/// What publishing a state would write; `None` if the lake shows it already.
+pub(crate) fn planned_files(
+    environment: &Environment,
+    state: &State,
+    before: &LinkEntry,
+    lake: Option<&dyn Lake>,
+    taken: Ticks,
+) -> Result<Option<PlannedFiles>> {
+    let aim = Aim {
+        without: &[],
+        taken,
+        is_forecast: true,
+    };
+    let plan = Plan::of(environment, state, before, lake, aim)?;
+    Ok(plan.map(|plan| PlannedFiles {
+        files: plan.files,
+        link: plan.link,
+    }))
+}
+
+/// The data files that a publication would write, and the link as it would be.
+pub(crate) struct PlannedFiles {
+    pub files: Vec<NewFile>,
+    pub link: LinkEntry,
 }
 
 /// The near-real-time file of a partition.
@@ -205,19 +251,19 @@ impl LinkEntry {
 }
 
 impl NewFile {
-    /// Makes the file if it is a Parquet file, so that its length is known.
-    pub(super) fn new(
-        encoder: &Encoder<'_>,
+    /// Makes the file if it is a Parquet file, so that its length is known; without an `encoder` it is only planned,
+    /// and said to be as long as the CSV file.
+    pub(crate) fn new(
+        encoder: Option<&Encoder<'_>>,
         table: &str,
         name: &str,
         file: &DataFile,
         path: String,
     ) -> Result<Self> {
         let mut file = file.clone();
-        let encoded = match is_parquet(name) {
-            true => Some(encoder.encode(name, &file)?),
-            false => None,
-        };
+        let encoder = encoder.filter(|_| is_parquet(name));
+        let encoded = encoder.map(|encoder| encoder.encode(name, &file));
+        let encoded = encoded.transpose()?;
         if let Some(encoded) = &encoded {
             file.entry.bytes = encoded.bytes;
             file.crc32c = Some(encoded.crc32c);
@@ -247,31 +293,15 @@ impl NewFile {
         if let Some(encoded) = &self.encoded {
             return self.write_encoded(environment, encoded, lake);
         }
-        let packs = &environment.inner.packs;
-        let manifest = packs.manifest(&self.file.entry.manifest)?;
-        let blocks = self.file.of(&manifest.blocks).iter();
-        let blocks = blocks.map(|block| block.extent);
+        let blocks = self.extents(environment)?.into_iter();
         // Where a range begins that is made of several depends on its neighbours, so a lake would not know it again.
         let extents: Vec<Extent> = match lake.takes_over() {
             true => blocks.collect(),
             false => joined(blocks),
         };
-        let files: Vec<_> = extents
-            .iter()
-            .map(|extent| (pack_name(environment, extent.pack), packs.path(extent.pack)))
-            .collect();
-        let parts: Vec<Part<'_>> = extents
-            .iter()
-            .zip(&files)
-            .map(|(extent, (name, file))| Part::Range {
-                name,
-                file,
-                offset: extent.offset,
-                length: extent.length,
-                crc32c: extent.crc32c,
-            })
-            .collect();
-        self.checked(lake.write(&self.path, &parts, CSV)?)
+        let write = |parts: &[Part<'_>]| lake.write(&self.path, parts, CSV);
+        let written = self.with_parts(environment, &extents, write)?;
+        self.checked(written)
     }
 
     fn write_encoded(
@@ -307,6 +337,45 @@ impl NewFile {
             )));
         }
         Ok(written)
+    }
+
+    /// Whether it is a Parquet file, which is not made of the blocks' bytes.
+    pub(crate) fn is_parquet(&self) -> bool {
+        is_parquet(&self.name)
+    }
+
+    /// The blocks that make it.
+    pub(crate) fn extents(&self, environment: &Environment) -> Result<Vec<Extent>> {
+        let packs = &environment.inner.packs;
+        let manifest = packs.manifest(&self.file.entry.manifest)?;
+        let blocks = self.file.of(&manifest.blocks).iter();
+        Ok(blocks.map(|block| block.extent).collect())
+    }
+
+    /// Hands extents over as a lake takes them.
+    pub(crate) fn with_parts<T>(
+        &self,
+        environment: &Environment,
+        extents: &[Extent],
+        work: impl FnOnce(&[Part<'_>]) -> T,
+    ) -> T {
+        let packs = &environment.inner.packs;
+        let files: Vec<_> = extents
+            .iter()
+            .map(|extent| (pack_name(environment, extent.pack), packs.path(extent.pack)))
+            .collect();
+        let parts: Vec<Part<'_>> = extents
+            .iter()
+            .zip(&files)
+            .map(|(extent, (name, file))| Part::Range {
+                name,
+                file,
+                offset: extent.offset,
+                length: extent.length,
+                crc32c: extent.crc32c,
+            })
+            .collect();
+        work(&parts)
     }
 }
 

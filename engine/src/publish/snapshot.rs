@@ -8,11 +8,12 @@ use serde::Serialize;
 
 use super::history::Kept;
 use super::incremental::Closing;
-use super::plan::Plan;
+use super::plan::{Aim, Plan};
 use super::{model_json, parquet};
 use crate::catalog::FileEntry;
 use crate::checksum::crc32c;
-use crate::environment::Environment;
+use crate::clock::Ticks;
+use crate::environment::{Environment, State};
 use crate::error::Result;
 use crate::faults;
 use crate::lake::{Lake, Part, Traffic};
@@ -63,19 +64,30 @@ impl Environment {
     }
 
     fn publish_new(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
+        if self.publish_policy(link).keeps_snapshots() {
+            return self.publish_backlog(link, lake);
+        }
         let _publishing = self.inner.lock_publication();
         link::find(&self.state(), link)?;
         let attempts = &self.inner.attempts;
         attempts.of(link, || self.attempt_snapshot(link, lake))
     }
 
-    fn attempt_snapshot(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
+    /// Makes a lake ready to be published to; gives what an interruption had left open of a folder.
+    pub(crate) fn prepare_lake(
+        &self,
+        link: &str,
+        lake: &dyn Lake,
+    ) -> Result<Option<SnapshotReport>> {
         self.ensure_filesystem(link, lake)?;
-        let is_folders = link::find(&self.state(), link)?.incremental.is_some();
-        let finished = match is_folders {
-            true => Some(self.finish_folder(link, lake)?),
-            false => self.settle(link, lake).map(|()| None)?,
-        };
+        match link::find(&self.state(), link)?.incremental.is_some() {
+            true => self.finish_folder(link, lake).map(Some),
+            false => self.settle(link, lake).map(|()| None),
+        }
+    }
+
+    pub(crate) fn attempt_snapshot(&self, link: &str, lake: &dyn Lake) -> Result<SnapshotReport> {
+        let finished = self.prepare_lake(link, lake)?;
         link::find(&self.state(), link)?.refuse_to_rest(link)?;
         let Some(finished) = finished else {
             return self.publish(link, lake, &[]);
@@ -113,15 +125,43 @@ impl Environment {
     ) -> Result<SnapshotReport> {
         let _packs = self.hold_packs();
         let state = self.fold()?;
-        let before = link::find(&state, link)?;
+        let now = self.inner.clock.now_ticks();
+        self.publish_from(link, lake, (&state, now), without)
+    }
+
+    /// Publishes a state that was taken at some time. The caller holds the publication lock and the packs.
+    pub(crate) fn publish_state(
+        &self,
+        link: &str,
+        lake: &dyn Lake,
+        state: &State,
+        taken: Ticks,
+    ) -> Result<SnapshotReport> {
+        self.publish_from(link, lake, (state, taken), &[])
+    }
+
+    fn publish_from(
+        &self,
+        link: &str,
+        lake: &dyn Lake,
+        (state, taken): (&State, Ticks),
+        without: &[String],
+    ) -> Result<SnapshotReport> {
+        let current = self.state();
+        let before = link::find(&current, link)?;
         parquet::clear_away(&self.inner.packs)?;
-        let Some(mut plan) = Plan::of(self, &state, before, lake, without)? else {
+        let aim = Aim {
+            without,
+            taken,
+            is_forecast: false,
+        };
+        let Some(mut plan) = Plan::of(self, state, before, Some(lake), aim)? else {
             return Ok(report(before, None));
         };
         for file in &plan.files {
             plan.link.note_current(file);
         }
-        let model = model_json::render(&state, &plan.link)?;
+        let model = model_json::render(state, &plan.link)?;
         let model_file = self.remember(link, &mut plan, &model);
         let mut pending = Pending {
             model_crc32c: model_file.crc32c,

@@ -81,6 +81,11 @@ impl Environment {
                 "the link {link} writes folders, and has no near-real-time files"
             )));
         }
+        if self.publish_policy(link).keeps_snapshots() {
+            return Err(Error::invalid(format!(
+                "the link {link} publishes its snapshots in their order, and its near-real-time files come with them"
+            )));
+        }
         parquet::clear_away(&self.inner.packs)?;
         self.note_replacing(link, &state, before)?;
         let mut after = before.clone();
@@ -148,7 +153,7 @@ impl Environment {
                 continue;
             }
             let path = current_path(name, partition);
-            let file = NewFile::new(&encoder, name, partition, file, path)?;
+            let file = NewFile::new(Some(&encoder), name, partition, file, path)?;
             file.write_alone(self, lake)?;
             let current = CurrentFile::of(&file.file);
             report.bytes_written += current.bytes;

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::snapshot::SnapshotReport;
 use super::sync::SyncReport;
+use crate::backlog::Taken;
 use crate::clock::{TICKS_PER_SECOND, Ticks};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind, Result};
@@ -47,6 +48,10 @@ pub enum TrickleStep {
     Synced(SyncReport),
     /// A snapshot was published.
     Published(SnapshotReport),
+    /// A snapshot was taken, or would have been; it is published when the lake can be reached.
+    Taken(Taken),
+    /// The way to the lake is closed until then, in Unix seconds.
+    Rests(i64),
     /// Something failed that may work later; the feed tries again after so many seconds.
     Failed {
         /// What failed.
@@ -139,14 +144,70 @@ impl TrickleFeed {
         }
         match self.work(now, lake) {
             Ok(step) => {
-                self.failures = 0;
+                if !matches!(step, TrickleStep::Taken(_)) {
+                    self.failures = 0;
+                }
                 Ok(step)
             }
+            // The way was closed while something was on it.
+            Err(_) if lake.closed_until().is_some() => Ok(self.rest(now, lake)),
             Err(error) => self.failed(now, error),
         }
     }
 
+    /// Waits until the way to the lake is open.
+    fn rest(&mut self, now: Ticks, lake: &dyn Lake) -> TrickleStep {
+        let Some(until_unix_s) = lake.closed_until() else {
+            return TrickleStep::Idle;
+        };
+        let keeps = self.keeps_snapshots();
+        self.next_sync = ticks(until_unix_s).max(now);
+        if !keeps {
+            self.next_snapshot = self.next_snapshot.max(self.next_sync);
+        }
+        TrickleStep::Rests(until_unix_s)
+    }
+
+    fn keeps_snapshots(&self) -> bool {
+        self.environment
+            .publish_policy(&self.link)
+            .keeps_snapshots()
+    }
+
+    /// Takes snapshots at their hours, and publishes what waits whenever that works.
+    fn work_on_backlog(&mut self, now: Ticks, lake: &dyn Lake) -> Result<TrickleStep> {
+        if now >= self.next_snapshot {
+            let taken = self.environment.take_snapshot(&self.link)?;
+            self.next_snapshot = now + ticks(self.options.snapshot_every_s.into());
+            // Where publishing fails at the moment, it is not tried sooner for this one.
+            if self.failures == 0 {
+                self.next_sync = now;
+            }
+            return Ok(match taken {
+                Taken::Unchanged => TrickleStep::Unchanged,
+                taken => TrickleStep::Taken(taken),
+            });
+        }
+        if lake.closed_until().is_some() {
+            return Ok(self.rest(now, lake));
+        }
+        match self.environment.publish_waiting(&self.link, lake)? {
+            // The next one that waits is due at once.
+            Some(report) => Ok(TrickleStep::Published(report)),
+            None => {
+                self.next_sync = now + ticks(self.options.sync_every_s.into());
+                Ok(TrickleStep::Unchanged)
+            }
+        }
+    }
+
     fn work(&mut self, now: Ticks, lake: &dyn Lake) -> Result<TrickleStep> {
+        if self.keeps_snapshots() {
+            return self.work_on_backlog(now, lake);
+        }
+        if lake.closed_until().is_some() {
+            return Ok(self.rest(now, lake));
+        }
         if now >= self.next_snapshot {
             let report = self.environment.snapshot(&self.link, lake)?;
             self.next_snapshot = now + ticks(self.options.snapshot_every_s.into());

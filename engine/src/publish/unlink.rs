@@ -120,6 +120,8 @@ impl Environment {
             self.update_link(link, |entry| entry.activity = Activity::Unlinking)?;
             lake.destroy()?;
         }
+        // What waits goes first: it is nothing without its link.
+        self.set_backlog(link, None)?;
         self.update_links(|_, links| {
             links.remove(link);
             Ok(())

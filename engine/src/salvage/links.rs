@@ -1,6 +1,7 @@
 //! The links: their settings are kept, they rest, and what they published is published anew.
 
 use super::Salvage;
+use crate::backlog::Backlog;
 use crate::catalog::{Catalog, CatalogStore, read_file};
 use crate::error::Result;
 use crate::link::Activity;
@@ -12,6 +13,8 @@ impl Salvage<'_> {
         store: &CatalogStore,
         version: u64,
     ) -> Result<()> {
+        // What waits is in what the lake shows next.
+        catalog.backlogs.values_mut().for_each(Backlog::clear);
         let folder = self.source.catalog_folder();
         for link in catalog.links.values_mut() {
             if link.activity == Activity::Active {

@@ -2,11 +2,11 @@
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
-use lakestage_engine::{Environment, LinkStatus, LinkTableOptions};
+use lakestage_engine::{Environment, LinkTableOptions};
 use serde_json::json;
 
-use super::lake_of;
 use super::table_choice::{TableChoice, table_options_help};
+use super::{find, lake_of};
 use crate::cli::environment::EnvironmentArg;
 use crate::cli::output;
 use crate::cli::run::Session;
@@ -81,18 +81,6 @@ pub(super) struct UnlinkArgs {
 
     #[command(flatten)]
     environment: EnvironmentArg,
-}
-
-fn find(
-    session: &Session<'_>,
-    environment: &EnvironmentArg,
-    name: &str,
-) -> Result<(Environment, LinkStatus)> {
-    let environment = session
-        .data
-        .environment(environment.environment.as_deref())?;
-    let link = environment.link(name)?;
-    Ok((environment, link))
 }
 
 pub(super) fn tables(args: &TablesArgs, session: &Session<'_>) -> Result<()> {

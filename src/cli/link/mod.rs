@@ -2,14 +2,16 @@
 
 mod change;
 mod new;
+mod policy;
 mod status;
 mod table_choice;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use lakestage::{DataFolder, LakeAddress};
-use lakestage_engine::LinkStatus;
+use lakestage_engine::{Environment, LinkStatus};
 
+use super::environment::EnvironmentArg;
 use super::run::Session;
 use table_choice::table_options_help;
 
@@ -40,6 +42,16 @@ lakestage link new --all --incremental 15m\n\n", table_options_help!()))]
     Status(status::StatusArgs),
     /// Add tables to a link, or take them out
     Tables(change::TablesArgs),
+    /// Say which snapshots go to the lake, and how many may wait for it
+    ///
+    /// A lake that is away for days gets its newest state once it is there again, or each state that the link had at its
+    /// hours. For the latter snapshots are taken here and wait; their near-real-time files come with them. What is not
+    /// said is as for a new link.
+    #[command(after_help = "Examples:\n  \
+lakestage link policy site --publish all --backlog 168\n  \
+lakestage link policy site --publish every:24 --when-full take-no-more\n  \
+lakestage link policy site --publish newest")]
+    Policy(policy::PolicyArgs),
     /// Let a link rest; changes wait until it is resumed
     #[command(after_help = "Example:\n  lakestage link pause lake")]
     Pause(change::NameArgs),
@@ -61,10 +73,23 @@ pub(crate) fn run(args: &LinkArgs, session: &Session<'_>) -> Result<()> {
         LinkCommand::New(args) => new::run(args, session),
         LinkCommand::Status(args) => status::run(args, session),
         LinkCommand::Tables(args) => change::tables(args, session),
+        LinkCommand::Policy(args) => policy::run(args, session),
         LinkCommand::Pause(args) => change::pause(args, session),
         LinkCommand::Resume(args) => change::resume(args, session),
         LinkCommand::Unlink(args) => change::unlink(args, session),
     }
+}
+
+fn find(
+    session: &Session<'_>,
+    environment: &EnvironmentArg,
+    name: &str,
+) -> Result<(Environment, LinkStatus)> {
+    let environment = session
+        .data
+        .environment(environment.environment.as_deref())?;
+    let link = environment.link(name)?;
+    Ok((environment, link))
 }
 
 /// What locations in `model.json` start with, unless the link says otherwise.

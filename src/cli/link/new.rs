@@ -3,14 +3,16 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use lakestage::LakeAddress;
 use lakestage_engine::{
     Environment, FileFormat, FileOptions, LinkTableOptions, ModelSettings, NewLink, PartitionNames,
+    PublishPolicy,
 };
 
 use super::default_endpoint;
+use super::policy::PolicyOptions;
 use super::table_choice::TableChoice;
 use crate::cli::command::resolve;
 use crate::cli::environment::EnvironmentArg;
@@ -63,6 +65,9 @@ pub(super) struct NewArgs {
     /// Write what changed into a folder of its own that often, instead of snapshots: 5m to 24h
     #[arg(long, value_name = "TIME", value_parser = seconds, conflicts_with_all = ["keep_snapshots", "partition_names", "no_month_annotation"])]
     incremental: Option<u32>,
+
+    #[command(flatten)]
+    policy: PolicyOptions,
 
     #[command(flatten)]
     model: ModelArgs,
@@ -174,7 +179,13 @@ pub(super) fn run(args: &NewArgs, session: &Session<'_>) -> Result<()> {
         incremental_every_s: args.incremental,
         ..NewLink::new(&args.name, &to.to_string(), &endpoint, tables)
     };
+    let policy = PublishPolicy::from(&args.policy);
+    policy.check()?;
+    if args.incremental.is_some() && policy.keeps_snapshots() {
+        bail!("a link that writes folders holds every change in them; --publish is for snapshots");
+    }
     environment.create_link(&*lake, &link)?;
+    environment.set_publish_policy(&link.name, policy)?;
     let status = environment.link(&args.name)?;
     output::print(session.console, session.json, &status, |status| {
         let names: Vec<&str> = status.tables.iter().map(|t| t.name.as_str()).collect();

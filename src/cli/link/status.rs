@@ -2,9 +2,12 @@
 
 use anyhow::Result;
 use clap::Args;
+use lakestage_engine::LinkStatus;
+use serde::Serialize;
 
 use crate::cli::environment::EnvironmentArg;
 use crate::cli::output;
+use crate::cli::publish::Outlook;
 use crate::cli::run::Session;
 use crate::cli::status::link_text;
 
@@ -25,10 +28,34 @@ pub(super) fn run(args: &StatusArgs, session: &Session<'_>) -> Result<()> {
         Some(name) => vec![environment.link(name)?],
         None => environment.links(),
     };
-    output::print(session.console, session.json, &links, |links| {
-        match links.is_empty() {
+    let shown = links
+        .into_iter()
+        .map(|link| {
+            let publishing = Outlook::of(session.data, &environment, &link)?;
+            Ok(Shown { link, publishing })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    output::print(session.console, session.json, &shown, |shown| {
+        match shown.is_empty() {
             true => "no links; create one with `lakestage link new --all`".to_owned(),
-            false => links.iter().map(link_text).collect(),
+            false => shown.iter().map(text).collect(),
         }
     })
+}
+
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    link: LinkStatus,
+    /// Of a link to a storage account: what is not there yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publishing: Option<Outlook>,
+}
+
+fn text(shown: &Shown) -> String {
+    let mut text = link_text(&shown.link);
+    if let Some(outlook) = &shown.publishing {
+        text += &outlook.text();
+    }
+    text
 }

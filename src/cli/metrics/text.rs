@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::cli::publish::Outlook;
 use anyhow::Result;
 use lakestage::DataFolder;
 use lakestage_engine::{Activity, COMMIT_LATENCY_BOUNDS_S, EnvironmentMetrics};
@@ -16,17 +17,73 @@ type Values<T> = Vec<(Vec<(&'static str, String)>, T)>;
 #[derive(Debug)]
 struct Environments(Vec<(String, EnvironmentMetrics)>);
 
+/// Links to storage accounts, with the labels of each.
+#[derive(Debug)]
+struct Uplinks(Values<Outlook>);
+
 pub(super) fn of(data: &DataFolder) -> Result<String> {
     let mut environments = Vec::new();
+    let mut uplinks = Vec::new();
     for name in data.environment_names()? {
-        let metrics = data.environment(Some(&name))?.metrics()?;
+        let environment = data.environment(Some(&name))?;
+        let metrics = environment.metrics()?;
+        for link in &metrics.links {
+            // An account that is not set up as it should be is not to take the other metrics away.
+            if let Ok(Some(outlook)) = Outlook::of(data, &environment, link) {
+                let labels = vec![("environment", name.clone()), ("link", link.name.clone())];
+                uplinks.push((labels, outlook));
+            }
+        }
         environments.push((name, metrics));
     }
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Environments(environments)));
+    registry.register_collector(Box::new(Uplinks(uplinks)));
     let mut out = String::new();
     text::encode(&mut out, &registry)?;
     Ok(out)
+}
+
+impl Collector for Uplinks {
+    fn encode(&self, mut out: DescriptorEncoder<'_>) -> fmt::Result {
+        type Value = fn(&Outlook) -> Option<f64>;
+        let gauges: [(&str, &str, Value); 5] = [
+            (
+                "lakestage_link_backlog_bytes",
+                "Bytes of blocks that are to be sent to an account.",
+                |o| Some(o.backlog_bytes as f64),
+            ),
+            (
+                "lakestage_link_unpublished_since_timestamp_seconds",
+                "When the oldest snapshot was taken that is not there, or else the newest that is, Unix seconds.",
+                |o| o.unpublished_since_unix_s.map(|since| since as f64),
+            ),
+            (
+                "lakestage_link_rate_bytes_per_second",
+                "How fast it is sent, while it is.",
+                |o| o.rate_bytes_s,
+            ),
+            (
+                "lakestage_link_eta_seconds",
+                "When everything will be sent at that rate.",
+                |o| o.eta_s.map(|eta| eta as f64),
+            ),
+            (
+                "lakestage_link_closed_until_timestamp_seconds",
+                "Until when the schedule has the way closed, Unix seconds.",
+                |o| o.closed_until_unix_s.map(|until| until as f64),
+            ),
+        ];
+        for (name, help, value) in gauges {
+            let values = self.0.iter();
+            let values = values.filter_map(|(labels, o)| Some((labels.clone(), value(o)?)));
+            gauge(&mut out, name, help, &values.collect())?;
+        }
+        let wire = self.0.iter();
+        let wire = wire.map(|(labels, outlook)| (labels.clone(), outlook.wire_bytes));
+        let help = "Bytes that were handed to the network, those of broken tries as well.";
+        counter(&mut out, "lakestage_link_wire_bytes", help, &wire.collect())
+    }
 }
 
 impl Environments {
@@ -253,6 +310,13 @@ impl Environments {
         });
         let help = "Versions that a link's near-real-time files are behind.";
         gauge(out, "lakestage_link_lag_versions", help, &lag)?;
+        let waiting = self.labelled("link", |m| {
+            let links = m.links.iter();
+            let waiting = links.filter_map(|l| Some((l.name.clone(), l.backlog.as_ref()?)));
+            waiting.map(|(name, b)| (name, b.waiting as f64)).collect()
+        });
+        let help = "Snapshots that wait for a link's lake.";
+        gauge(out, "lakestage_link_waiting_snapshots", help, &waiting)?;
         let last = self.labelled("link", |m| {
             let links = m.links.iter().filter(|l| l.last_snapshot_unix_s > 0);
             links

@@ -7,6 +7,8 @@ mod pin;
 mod publish;
 mod read;
 
+pub(crate) use publish::{LinkSnapshot, snapshot_text};
+
 use anyhow::{Result, bail};
 use clap::{Args, Subcommand};
 use lakestage_engine::{Environment, LinkStatus};

@@ -12,10 +12,10 @@ use crate::cli::run::Session;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct LinkSnapshot<'r> {
-    link: &'r str,
+pub(crate) struct LinkSnapshot<'r> {
+    pub link: &'r str,
     #[serde(flatten)]
-    report: &'r SnapshotReport,
+    pub report: &'r SnapshotReport,
 }
 
 pub(super) fn run(args: &PublishArgs, session: &Session<'_>) -> Result<()> {
@@ -55,7 +55,7 @@ pub(super) fn run(args: &PublishArgs, session: &Session<'_>) -> Result<()> {
     Ok(())
 }
 
-fn snapshot_text(snapshot: &LinkSnapshot<'_>) -> String {
+pub(crate) fn snapshot_text(snapshot: &LinkSnapshot<'_>) -> String {
     let report = snapshot.report;
     if !report.changed {
         return format!(

@@ -10,7 +10,8 @@ mod read;
 mod write;
 
 pub(super) use read::ParquetRows;
-pub(super) use write::{Encoded, Encoder, clear_away};
+pub(crate) use write::Encoder;
+pub(super) use write::{Encoded, clear_away};
 
 /// What the name of a Parquet file ends with.
 pub(super) const SUFFIX: &str = ".parquet";

@@ -58,7 +58,7 @@ pub(in crate::publish) fn clear_away(packs: &Packs) -> Result<()> {
 }
 
 /// Makes the Parquet files of one table.
-pub(in crate::publish) struct Encoder<'p> {
+pub(crate) struct Encoder<'p> {
     packs: &'p Packs,
     table: String,
     columns: Columns,
