@@ -28,12 +28,14 @@ fn tests() -> BTreeSet<String> {
         let text = fs::read_to_string(&file).unwrap();
         let mut is_test = false;
         for line in text.lines().map(str::trim) {
-            if let Some(rest) = line.strip_prefix("fn ").filter(|_| is_test) {
+            let function = line.strip_prefix("async ").unwrap_or(line);
+            if let Some(rest) = function.strip_prefix("fn ").filter(|_| is_test) {
                 names.insert(rest.split('(').next().unwrap().to_owned());
             } else if let Some(rest) = line.strip_prefix("def test_") {
                 names.insert(format!("test_{}", rest.split('(').next().unwrap()));
             }
-            is_test = line == "#[test]" || (is_test && line.starts_with('#'));
+            let begins_test = line == "#[test]" || line.starts_with("#[tokio::test");
+            is_test = begins_test || (is_test && line.starts_with('#'));
         }
     }
     names
