@@ -9,6 +9,7 @@ mod backlog;
 mod changes;
 mod command;
 mod csv;
+mod failing_formats;
 mod failing_lake;
 mod incremental;
 mod journal;

@@ -51,10 +51,11 @@ fn folder(packs: &Packs) -> PathBuf {
 /// Removes what a publication that was cut off left.
 pub(in crate::publish) fn clear_away(packs: &Packs) -> Result<()> {
     let folder = folder(packs);
-    match folder.is_dir() {
-        true => files::remove_folder(&folder),
-        false => Ok(()),
+    if !folder.is_dir() {
+        return Ok(());
     }
+    let mut names = files::names_in(&folder)?.into_iter();
+    names.try_for_each(|name| files::remove_file(&folder.join(name)))
 }
 
 /// Makes the Parquet files of one table.
@@ -88,7 +89,7 @@ impl<'p> Encoder<'p> {
         let manifest = self.packs.manifest(&file.entry.manifest)?;
         let blocks = file.of(&manifest.blocks);
         let folder = folder(self.packs);
-        files::create_folder(&folder)?;
+        files::create_scratch_folder(&folder)?;
         let path = folder.join(format!("{}-{name}", self.table));
         files::check_room(
             &folder,
@@ -110,7 +111,6 @@ impl<'p> Encoder<'p> {
         let mut file = self.write(&encoded.path, summed, blocks)?;
         let written = file.end_range().and_then(|()| file.file.sync());
         written.context("writing", &encoded.path)?;
-        files::sync_folder(&folder)?;
         encoded.ranges = file.ranges;
         for (length, sum) in &encoded.ranges {
             encoded.crc32c = match encoded.bytes {
