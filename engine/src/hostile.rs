@@ -8,41 +8,15 @@ use proptest::prelude::*;
 
 use crate::compaction::Granularity;
 use crate::environment::{Environment, TableOptions};
+use crate::fuzzing::{CSV, LINES, TASK};
 use crate::ingest::{Ingest, IngestFormat, IngestOptions};
 use crate::journal::{
-    Commit, Journal as _, LogImage, MemoryJournal, Operation, ReadLog, Record, Records,
+    Commit, Gaps, Journal as _, LogImage, MemoryJournal, Operation, ReadLog, Record, Records,
 };
 use crate::schema::TableSchema;
 use crate::segment::{SegmentStore, decode_footer};
 use crate::value::Value;
 use crate::{Durability, EnvironmentSettings, Write};
-
-const TASK: &str = r#"{"name": "task", "displayName": "Task", "primaryKey": "taskid", "columns": [
-    {"name": "taskid", "type": "uniqueidentifier"},
-    {"name": "createdon", "type": "datetime"},
-    {"name": "due", "type": "datetime", "behavior": "dateOnly"},
-    {"name": "statecode", "type": "state", "options": [{"value": 0, "label": "Open"}, {"value": 1}]},
-    {"name": "statuscode", "type": "status", "options": [{"value": 1, "label": "New", "state": 0}]},
-    {"name": "ownerid", "type": "owner"},
-    {"name": "parentid", "type": "lookup", "targets": ["task", "visit"]},
-    {"name": "tags", "type": "multiselect", "options": [{"value": 3}, {"value": 4}]},
-    {"name": "amount", "type": "money", "scale": 4},
-    {"name": "share", "type": "double", "scale": 5},
-    {"name": "count", "type": "integer", "min": -5, "max": 100},
-    {"name": "done", "type": "boolean"},
-    {"name": "subject", "type": "string", "maxLength": 20, "required": true},
-    {"name": "versionnumber", "type": "bigint"}]}"#;
-
-const CSV: &str = "taskid,createdon,due,statecode,ownerid,ownerid_entitytype,tags,amount,share,count,done,subject,@op\r\n\
-8f14e45f-ceea-4672-a1b0-3c1d2e4f5a6b,2024-05-06T07:08:09Z,2024-02-29,0,,,3;4,12.5,0.5,7,true,\"a \"\"b\"\"\nc\",upsert\r\n\
-{8F14E45FCEEA4672A1B03C1D2E4F5A6C},,,,,,,,,,,\"é😀\",create\n\
-8f14e45f-ceea-4672-a1b0-3c1d2e4f5a6b,,,,,,,,,,,,delete\n";
-
-const LINES: &str = r#"{"taskid": "8f14e45f-ceea-4672-a1b0-3c1d2e4f5a6b", "subject": "a\u00e9\ud83d\ude00", "count": 5, "tags": [3, 4], "amount": "1.25", "share": 1e-3, "done": false}
-{"@op": "update", "taskid": "8f14e45f-ceea-4672-a1b0-3c1d2e4f5a6b", "amount": 99999999999999999999.5, "parentid": null}
-
-{"@op": "delete", "taskid": "8f14e45f-ceea-4672-a1b0-3c1d2e4f5a6b"}
-"#;
 
 /// A change of some bytes.
 #[derive(Debug, Clone)]
@@ -172,7 +146,7 @@ fn no_bytes_make_a_reader_of_frames_or_records_panic() {
     let frame = journal.image().unwrap().frames.remove(0).1;
     hold(4_000, &frame, |bytes| {
         let image = LogImage::of_frames(vec![(0, bytes.to_vec()), (1, frame.clone())]);
-        let read = ReadLog::of(&image, 0);
+        let read = ReadLog::of(&image, 0, 0, &Gaps::default());
         read.commits
             .iter()
             .for_each(|commit| assert!(Records::of(&commit.payload).count() < 1_000_000));

@@ -52,6 +52,9 @@ mod error;
 pub mod faults;
 mod feed;
 mod files;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(test)]
 mod hostile;
 mod ingest;
@@ -67,6 +70,7 @@ mod salvage;
 mod schema;
 mod segment;
 mod staging;
+mod sync;
 mod value;
 
 pub use backlog::{

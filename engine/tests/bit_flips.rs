@@ -10,7 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lakestage_engine::{Depth, Environment, Error, ErrorKind, Result};
+use lakestage_engine::{
+    Depth, DumpPart, Environment, Error, ErrorKind, Result, dump_folder, verify_folder,
+};
 use planted::{Planted, ROWS, SEALED_ROWS, TAIL_ROWS, id, put};
 
 /// Every so manieth row of those in blocks and segments is read; those in the journal all are.
@@ -108,6 +110,7 @@ fn kinds(planted: &Planted) -> BTreeMap<&'static str, Vec<PathBuf>> {
             shown if shown.ends_with("journal/conf") => "sled's settings",
             shown if shown.ends_with("journal/acknowledged") => "the mark",
             shown if shown.contains("journal/bulk-") => "a file of large batches",
+            shown if shown.contains("journal/strip-") => "the strip",
             _ => continue,
         };
         if fs::metadata(&path).unwrap().len() > 0 {
@@ -134,7 +137,12 @@ fn flip(whole: &Planted, good: &Answers, kind: &str, path: &Path, bit: u64) -> b
     let is_named = findings.iter().any(|f| f.file.contains(name));
     if matches!(
         kind,
-        "a published file" | "a pack" | "a segment" | "the catalog" | "the mark"
+        "a published file"
+            | "a pack"
+            | "a segment"
+            | "the catalog"
+            | "the mark"
+            | "sled's snapshot"
     ) {
         assert!(is_named, "{place} was not named: {findings:?}");
     }
@@ -201,15 +209,7 @@ fn a_thousand_flipped_bits_are_named_and_never_served() {
 #[test]
 fn damage_of_the_last_commit_keeps_the_environment_from_opening_until_it_is_salvaged() {
     let planted = Planted::new();
-    let path = planted.environment_folder().join("journal/db");
-    let mut bytes = fs::read(&path).unwrap();
-    let needle = b"changed since";
-    let places: Vec<usize> = memchr_all(&bytes, needle);
-    assert!(!places.is_empty());
-    for at in places {
-        bytes[at] ^= 4;
-    }
-    fs::write(&path, &bytes).unwrap();
+    planted.spoil_in_journal(b"changed since");
     let findings = planted.findings(Depth::Quick);
     let told = |f: &lakestage_engine::Finding| f.rule.contains("were acknowledged");
     assert!(findings.iter().any(told), "{findings:?}");
@@ -232,22 +232,30 @@ fn damage_of_the_last_commit_keeps_the_environment_from_opening_until_it_is_salv
 #[test]
 fn a_commit_that_was_broken_off_is_dropped_and_told_and_is_no_damage() {
     let planted = Planted::new();
-    let mark_path = planted.environment_folder().join("journal/acknowledged");
-    let mark = fs::read(&mark_path).unwrap();
+    let mark = fs::read(planted.environment_folder().join("journal/acknowledged")).unwrap();
     let environment = planted.open();
     let last = environment.last_version();
     planted::put(&environment, 1..2, "broken off");
+    // As a process leaves it that does not come to its end.
+    let planted = copy_of(&planted);
     drop(environment);
-    let path = planted.environment_folder().join("journal/db");
-    let mut bytes = fs::read(&path).unwrap();
-    let places = memchr_all(&bytes, b"broken off");
-    assert!(!places.is_empty());
-    for at in places {
-        bytes[at] ^= 4;
-    }
-    fs::write(&path, &bytes).unwrap();
+    let mark_path = planted.environment_folder().join("journal/acknowledged");
+    planted.spoil_in_journal(b"broken off");
     fs::write(&mark_path, &mark).unwrap();
-    assert_eq!(planted.findings(Depth::Full), []);
+    // The copy has a lake that was written anew.
+    let findings = planted.findings(Depth::Full).into_iter();
+    let findings: Vec<_> = findings.filter(|f| !f.file.starts_with("link")).collect();
+    assert_eq!(findings, []);
+    let lakes = planted.lakes();
+    let report = verify_folder(&planted.environment_folder(), Depth::Quick, &lakes).unwrap();
+    assert_eq!(report.unfinished_version, Some(last + 1));
+    let mut told = Vec::new();
+    let out = &mut |item: serde_json::Value| {
+        told.extend(item["brokenOff"].as_u64());
+        Ok(())
+    };
+    dump_folder(&planted.environment_folder(), &DumpPart::Journal, out).unwrap();
+    assert_eq!(told, [last + 1]);
     let environment = planted.open();
     let status = environment.status().unwrap();
     assert_eq!(status.unfinished_version, Some(last + 1));
@@ -257,10 +265,4 @@ fn a_commit_that_was_broken_off_is_dropped_and_told_and_is_no_damage() {
     planted::put(&environment, 2..3, "the next");
     drop(environment);
     assert_eq!(planted.open().status().unwrap().unfinished_version, None);
-}
-
-fn memchr_all(bytes: &[u8], needle: &[u8]) -> Vec<usize> {
-    let windows = bytes.windows(needle.len()).enumerate();
-    let found = windows.filter(|(_, window)| *window == needle);
-    found.map(|(at, _)| at).collect()
 }

@@ -81,27 +81,30 @@ fn truncated_and_missing_files_are_named_by_the_quick_look() {
 #[test]
 fn a_flipped_bit_of_a_commit_in_the_journal_is_named() {
     let planted = Planted::new();
-    let path = planted.environment_folder().join("journal/db");
-    let good = fs::read(&path).unwrap();
-    let needle = b"in the journal";
-    let places: Vec<usize> = good
-        .windows(needle.len())
-        .enumerate()
-        .filter(|(_, bytes)| bytes == needle)
-        .map(|(at, _)| at)
-        .collect();
-    assert!(!places.is_empty());
-    let mut bad = good.clone();
-    // sled may hold a page twice; every copy is damaged.
-    for at in &places {
-        bad[*at] ^= 4;
-    }
-    fs::write(&path, &bad).unwrap();
+    planted.spoil_in_journal(b"in the journal");
     let findings = planted.findings(Depth::Quick);
     assert!(
         findings.iter().any(|f| f.file == "journal/db"),
         "{findings:?}"
     );
+}
+
+#[test]
+fn a_snapshot_of_sleds_that_is_damaged_is_named_and_nothing_needs_it() {
+    let planted = Planted::new();
+    let journal = planted.environment_folder().join("journal");
+    let names = fs::read_dir(&journal).unwrap();
+    let mut names = names.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let snapshot = names.find(|name| name.starts_with("snap.")).unwrap();
+    let mut bytes = fs::read(journal.join(&snapshot)).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    fs::write(journal.join(&snapshot), bytes).unwrap();
+    let findings = planted.findings(Depth::Quick);
+    let files: Vec<_> = findings.iter().map(|f| f.file.clone()).collect();
+    assert_eq!(files, [format!("journal/{snapshot}")]);
+    drop(planted.open());
+    assert_eq!(planted.findings(Depth::Full), []);
 }
 
 #[test]

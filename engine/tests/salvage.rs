@@ -148,16 +148,7 @@ fn a_damaged_or_missing_segment_takes_its_versions_and_nothing_else() {
 #[test]
 fn a_damaged_commit_is_told_and_its_versions_are_not_used_again() {
     let planted = Planted::new();
-    let journal = planted.environment_folder().join("journal/db");
-    let needle = b"in the journal";
-    let bytes = fs::read(&journal).unwrap();
-    let places = bytes
-        .windows(needle.len())
-        .enumerate()
-        .filter(|(_, found)| found == needle);
-    for (at, _) in places {
-        flip(&journal, at);
-    }
+    planted.spoil_in_journal(b"in the journal");
     let last = u64::from(ALL) + 1;
     let kept = kept(&planted);
     assert!(!kept.report.lost.is_empty());

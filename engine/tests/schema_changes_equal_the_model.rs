@@ -456,7 +456,7 @@ fn batch_widths(batch: &lakestage_engine::ChangeBatch) -> Vec<(u64, usize)> {
     let cells = batch
         .column_by_name("cells")
         .unwrap()
-        .as_binary::<i32>()
+        .as_binary_view()
         .clone();
     // None of these rows has a comma within a text.
     (0..batch.num_rows())

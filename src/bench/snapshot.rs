@@ -130,6 +130,7 @@ impl SnapshotBench {
         rest(self.rows);
         rounds.raw.push(raw(&folder, first.bytes)?);
         (figures.rows, figures.bytes) = (first.rows, first.bytes);
+        rest(self.rows);
         rounds.unchanged.push(load.snapshot()?.1);
         beside(&load);
 

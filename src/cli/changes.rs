@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use arrow::ipc::writer::StreamWriter;
 use clap::{Args, ValueEnum};
 use lakestage_engine::{
     ChangeBatch, ChangeOperation, ChangeToken, Changes, Environment, NewConsumer, RowChange,
-    TICKS_PER_SECOND, change_columns,
+    TICKS_PER_SECOND,
 };
 use serde_json::{Map, Value, json};
 
+use super::arrow_changes::ArrowChanges;
 use super::environment::EnvironmentArg;
 use super::run::Session;
 
@@ -133,24 +133,21 @@ impl ChangesArgs {
 
 struct Output<'s> {
     session: &'s Session<'s>,
-    arrow: Option<StreamWriter<Vec<u8>>>,
+    arrow: Option<ArrowChanges>,
 }
 
 impl<'s> Output<'s> {
     fn new(format: Format, session: &'s Session<'s>) -> Result<Self> {
         let arrow = match format {
             Format::Jsonl => None,
-            Format::Arrow => Some(StreamWriter::try_new(Vec::new(), &change_columns())?),
+            Format::Arrow => Some(ArrowChanges::begin()?),
         };
         Ok(Output { session, arrow })
     }
 
     fn batch(&mut self, batch: &ChangeBatch) -> Result<()> {
         let bytes = match &mut self.arrow {
-            Some(arrow) => {
-                arrow.write(&batch.record_batch()?)?;
-                std::mem::take(arrow.get_mut())
-            }
+            Some(arrow) => arrow.batch(batch)?,
             None => {
                 let mut lines = Vec::new();
                 for change in batch.rows() {
@@ -170,9 +167,7 @@ impl<'s> Output<'s> {
         let Some(arrow) = &mut self.arrow else {
             return Ok(self.session.console.write(token_line(token).as_bytes())?);
         };
-        arrow.finish()?;
-        let end = std::mem::take(arrow.get_mut());
-        self.session.console.write(&end)?;
+        self.session.console.write(&arrow.end()?)?;
         self.session.console.note(&format!("next token: {token}"));
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod access;
 mod account;
+mod arrow_changes;
 mod backup;
 mod bench;
 mod changes;

@@ -88,6 +88,12 @@ fn text(verified: &Verified) -> String {
         true => "nothing wrong\n",
         false => "and this is wrong:\n",
     });
+    if let Some(version) = report.unfinished_version {
+        let _ = writeln!(
+            text,
+            "  the commit at version {version} was broken off before it was acknowledged; opening drops it"
+        );
+    }
     for finding in &report.findings {
         // Writing to a string cannot fail.
         let _ = writeln!(

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{output, run};
+use crate::support::{command, output, run};
 use crate::{TASK, id};
 
 const CONSUMER: &str = "reader";
@@ -98,6 +99,33 @@ fn write(data: &Path) {
         data,
         &["fs", "put", &file.to_string_lossy(), "files/folder/file"],
     );
+    // A process that comes to its end gives sled what waits in the strip.
+    let rows: Vec<_> = (400..403)
+        .map(|n| row("create", n, "in the strip"))
+        .collect();
+    ingest_and_die(data, &rows);
+    let strip = fs::read(data.join("environments/crash/journal/strip-00")).unwrap();
+    assert!(strip.windows(12).any(|bytes| bytes == b"in the strip"));
+}
+
+/// Commits row by row, and is killed once the last of them is acknowledged.
+fn ingest_and_die(data: &Path, rows: &[Value]) {
+    let arguments = ["ingest", "task", "--format", "jsonl"];
+    let mut child = command(data, &arguments)
+        .args(["--rows-per-commit", "1", "--report-commits"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    for row in rows {
+        writeln!(input, "{row}").unwrap();
+    }
+    input.flush().unwrap();
+    let told = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(told.take(rows.len()).count(), rows.len());
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 fn text(data: &Path, arguments: &[&str]) -> String {

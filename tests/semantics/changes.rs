@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use arrow::array::AsArray;
-use arrow::datatypes::UInt64Type;
+use arrow::datatypes::{DataType, UInt64Type};
 use arrow::ipc::reader::StreamReader;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -120,6 +120,11 @@ fn changes_come_as_arrow_too() {
     let mut versions = Vec::new();
     for batch in StreamReader::try_new(&bytes[..], None).unwrap() {
         let batch = batch.unwrap();
+        assert_eq!(batch["cells"].data_type(), &DataType::Binary);
+        for (cells, text) in batch["cells"].as_binary::<i32>().iter().zip(["one", "two"]) {
+            let cells = String::from_utf8_lossy(cells.unwrap());
+            assert!(cells.contains(text), "{cells}");
+        }
         versions.extend_from_slice(batch["version"].as_primitive::<UInt64Type>().values());
     }
     assert_eq!(versions, [1, 2]);

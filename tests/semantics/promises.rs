@@ -34,8 +34,8 @@ fn tests() -> BTreeSet<String> {
             } else if let Some(rest) = line.strip_prefix("def test_") {
                 names.insert(format!("test_{}", rest.split('(').next().unwrap()));
             }
-            let begins_test = line == "#[test]" || line.starts_with("#[tokio::test");
-            is_test = begins_test || (is_test && line.starts_with('#'));
+            is_test =
+                ["#[test]", "#[tokio::test]"].contains(&line) || (is_test && line.starts_with('#'));
         }
     }
     names

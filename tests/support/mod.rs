@@ -8,7 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 const LAKESTAGE: &str = env!("CARGO_BIN_EXE_lakestage");
 
-fn command(data: &Path, arguments: &[&str]) -> Command {
+pub fn command(data: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(LAKESTAGE);
     command.arg("--data").arg(data).args(arguments);
     command

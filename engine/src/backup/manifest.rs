@@ -30,7 +30,7 @@ pub(super) struct Manifest {
     pub unix_s: i64,
     pub catalog: FileEntry,
     pub segments: Vec<SegmentEntry>,
-    /// Consumers of the change feed as the journal keeps them.
+    /// Consumers of the change feed as the journal keeps them, and what it knows of versions.
     pub consumers: Vec<(String, String)>,
     pub files: Vec<SavedFile>,
 }

@@ -11,6 +11,7 @@ use crate::catalog::{CATALOG_KEY, catalog_entry};
 use crate::clock::TICKS_PER_SECOND;
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::journal::VERSIONS_KEY;
 use crate::link::LinkEntry;
 
 const CONSUMERS: &str = "consumer/";
@@ -59,7 +60,8 @@ impl Environment {
         // segments are held.
         let guard = inner.lock_catalog();
         // Before the tail is sealed, so that none is ahead of the backup.
-        let consumers = inner.journal.metas(CONSUMERS)?;
+        let mut consumers = inner.journal.metas(CONSUMERS)?;
+        consumers.extend(inner.journal.metas(VERSIONS_KEY)?);
         inner.sealing.seal_down_to(1)?;
         let state = self.state();
         let segments: Vec<_> = inner

@@ -4,12 +4,13 @@ use super::manifest::BlockEntry;
 use super::pack_writer::PackWriter;
 use crate::error::Result;
 
-/// A block is cut once it is this large. Small blocks are touched by fewer changes; large ones cost
-/// less to list. At 64 KiB, 1,000 random changes of a million rows of 500 bytes touch an eighth of
-/// the blocks; at 256 KiB it would be two fifths.
-pub(crate) const BLOCK_BYTES: usize = 64 << 10;
+/// A block is cut once it is this large. Small blocks are touched by fewer changes; large ones cost less to list. Of a
+/// million rows of 500 bytes of which one in a hundred changes at random, 28 of 100 blocks of 16 KiB are touched, 48 of
+/// 32 KiB, 73 of 64 KiB, and a merge takes 0.6, 1.2 and 1.7 seconds. The first merge takes no longer, and its packs grow by
+/// 0.6 percent, because a manifest has about 105 bytes a block.
+pub(crate) const BLOCK_BYTES: usize = 16 << 10;
 /// A smaller rest joins the block before it.
-pub(crate) const BLOCK_BYTES_MIN: usize = 16 << 10;
+pub(crate) const BLOCK_BYTES_MIN: usize = 4 << 10;
 
 #[derive(Default)]
 struct Open {

@@ -95,6 +95,9 @@ fn journal(source: &Source, out: &mut Out<'_>) -> Result<()> {
     for fault in &read.faults {
         out(json!({ "damage": fault.rule, "file": fault.file, "place": fault.place }))?;
     }
+    if let Some(version) = journal.unfinished(&read) {
+        out(json!({ "brokenOff": version }))?;
+    }
     for commit in &read.commits {
         out(json!({
             "commit": commit.first_version,

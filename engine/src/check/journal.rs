@@ -3,7 +3,7 @@
 use super::Check;
 use crate::catalog::Catalog;
 use crate::environment::JOURNAL_FOLDER;
-use crate::journal::{Commit, Records};
+use crate::journal::{Commit, QUARANTINE, Records};
 
 const FILE: &str = "journal/db";
 
@@ -19,14 +19,20 @@ impl Check<'_> {
             .source
             .folder
             .join(JOURNAL_FOLDER)
-            .join("quarantine")
+            .join(QUARANTINE)
             .is_dir()
         {
             tracing::info!(
                 "the journal has set aside a snapshot of sled's; its log holds everything"
             );
         }
+        for name in &journal.damaged_snapshots {
+            let file = format!("{JOURNAL_FOLDER}/{name}");
+            let rule = "sled cannot read its snapshot; opening sets it aside and reads the log, which holds everything";
+            self.finding(file, "the file", rule, vec!["a short opening".to_owned()]);
+        }
         let read = journal.read();
+        self.report.unfinished_version = journal.unfinished(&read);
         for fault in &read.faults {
             let needed_by =
                 vec!["the changes of that commit, and the opening of the environment".to_owned()];
@@ -85,12 +91,13 @@ impl Check<'_> {
         let commits = commits.iter().map(|c| (c.first_version, c.last_version()));
         let commits = commits.filter(|(_, last)| *last > sealed);
         let staged: Vec<(u64, u64)> = segments.chain(commits).collect();
+        let gaps = self.source.journal.gaps();
         let mut expected = staged.first().map(|(first, _)| *first);
         // What is in no block must be staged.
         if let (Some(first), Some(catalog)) = (expected, catalog)
-            && first > catalog.folded_version + 1
+            && first > gaps.next(catalog.folded_version)
         {
-            expected = Some(catalog.folded_version + 1);
+            expected = Some(gaps.next(catalog.folded_version));
         }
         for (first, last) in staged {
             if let Some(expected) = expected
@@ -103,7 +110,7 @@ impl Check<'_> {
                 let needed_by = vec!["the opening of the environment".to_owned()];
                 self.finding(FILE, "the sequence of versions", rule, needed_by);
             }
-            expected = Some(last + 1);
+            expected = Some(gaps.next(last));
         }
     }
 }

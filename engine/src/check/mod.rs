@@ -63,6 +63,9 @@ pub struct VerifyReport {
     pub files: u64,
     /// Rows and changes that were looked at one by one.
     pub rows: u64,
+    /// The version of a commit that was broken off before it was acknowledged. That is no damage;
+    /// opening drops it.
+    pub unfinished_version: Option<u64>,
     /// What is wrong; empty if nothing is.
     pub findings: Vec<Finding>,
 }
@@ -137,6 +140,7 @@ impl<'s> Check<'s> {
                 depth,
                 files: 0,
                 rows: 0,
+                unfinished_version: None,
                 findings: Vec::new(),
             },
         }

@@ -13,7 +13,9 @@ use crate::environment::{
 };
 use crate::error::{Error, IoContext, Result};
 use crate::files;
-use crate::journal::{Journal, LogEnd, LogImage, ReadLog, SledJournal};
+use crate::journal::{
+    Commit, Gaps, Journal, LogEnd, LogImage, QUARANTINE, ReadLog, SledJournal, VERSIONS_KEY,
+};
 use crate::segment::SegmentEntry;
 
 /// A running journal may be sealed while it is read; then it is read again, so often at most.
@@ -38,6 +40,8 @@ pub(crate) struct JournalImage {
     pub end: LogEnd,
     /// Why some of it could not be read.
     pub errors: Vec<Error>,
+    /// Snapshots that sled could not read when it opened the copy.
+    pub damaged_snapshots: Vec<String>,
 }
 
 impl JournalImage {
@@ -92,10 +96,11 @@ impl Source {
         let lock = lock(folder)?;
         let (journal, copy) = match copy_of_journal(&folder.join(JOURNAL_FOLDER)) {
             Ok(copy) => match SledJournal::open(copy.path()) {
-                Ok(journal) => (
-                    JournalImage::of(&journal, &folder.join(JOURNAL_FOLDER)),
-                    Some(copy),
-                ),
+                Ok(journal) => {
+                    let mut image = JournalImage::of(&journal, &folder.join(JOURNAL_FOLDER));
+                    image.damaged_snapshots = snapshots_set_aside(copy.path())?;
+                    (image, Some(copy))
+                }
                 Err(error) => (JournalImage::failed(error, folder), Some(copy)),
             },
             Err(error) => (JournalImage::failed(error, folder), None),
@@ -158,10 +163,33 @@ impl Source {
 }
 
 impl JournalImage {
+    /// The commit behind a version that was broken off before it was acknowledged, if anything of one is
+    /// there.
+    pub(crate) fn unfinished(&self, read: &ReadLog) -> Option<u64> {
+        let sealed = self.segments.last().map_or(0, |entry| entry.last_version);
+        let last = read
+            .commits
+            .last()
+            .map_or(0, Commit::last_version)
+            .max(sealed);
+        let last = last.max(self.end.acknowledged_version);
+        read.unfinished.or_else(|| self.end.unfinished(last))
+    }
+
+    /// The versions that are left out; a note that does not parse says nothing, and then they are missed.
+    pub(crate) fn gaps(&self) -> Gaps {
+        Gaps::parse(self.meta(VERSIONS_KEY)).unwrap_or_default()
+    }
+
     /// Its commits, as far as they are whole and not sealed.
     pub(crate) fn read(&self) -> ReadLog {
         let sealed = self.segments.last().map_or(0, |entry| entry.last_version);
-        ReadLog::of(&self.log, sealed)
+        ReadLog::of(
+            &self.log,
+            sealed,
+            self.end.acknowledged_version,
+            &self.gaps(),
+        )
     }
 
     /// Names the folder that is looked at instead of its copy.
@@ -178,6 +206,15 @@ impl JournalImage {
             errors: vec![error],
             ..JournalImage::default()
         }
+    }
+}
+
+/// The copy comes without a folder for what was set aside, so all in there is of this opening.
+fn snapshots_set_aside(copy: &Path) -> Result<Vec<String>> {
+    let folder = copy.join(QUARANTINE);
+    match folder.is_dir() {
+        true => files::names_in(&folder),
+        false => Ok(Vec::new()),
     }
 }
 

@@ -117,6 +117,7 @@ impl Chosen {
             only: None,
             range_bytes: unmerged.range_bytes,
             touch_bytes: 0,
+            threads: 1,
         };
         let ranges = Ranges::of(unmerged, unmerged.sources(table)?, &reading, |cut| cut)?;
         let mut gathered = Gathered::default();

@@ -2,12 +2,13 @@
 //! counts.
 //!
 //! With random ids every segment has some rows of every range. So a range is gathered segment by
-//! segment: its rows are copied out of the mapped file in one visit, and the file's pages may go
-//! before the next one is asked. What is in memory is the range, which is bounded, and few segments.
+//! segment: its rows are copied out of the file in one visit, and the file's pages go before the next
+//! one is asked. What is in memory is the range, which is bounded, and a segment for each thread.
 
 use super::change::{Change, What};
 use super::partition::Granularity;
 use super::rows::Cells;
+use super::threads;
 use super::unmerged::Unmerged;
 use crate::clock::Ticks;
 use crate::error::Result;
@@ -16,6 +17,12 @@ use crate::segment::{SegmentRun, StoredChange};
 
 /// How many ids of a run tell how its rows are spread.
 const SAMPLES_A_RUN: u32 = 64;
+/// What is kept of a row that was gathered, beside its cells.
+const ROW_BYTES: u64 = (size_of::<Last>() + size_of::<Key>()) as u64;
+/// Ranges are made smaller than they may be, so that each thread gets so many…
+const RANGES_A_THREAD: u64 = 4;
+/// …but not smaller than this: every range visits every segment.
+const RANGE_BYTES_MIN: u64 = 12 << 20;
 
 /// What a merge needs of each change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,10 +59,12 @@ pub(super) struct Ranges<'a> {
 pub(super) struct Reading {
     pub want: Want,
     pub only: Option<(Granularity, i32)>,
-    /// About how much a range takes.
+    /// How much a range may take, about.
     pub range_bytes: u64,
     /// What a change costs beside its own bytes, for the block that it touches.
     pub touch_bytes: u64,
+    /// How many threads share the ranges, and the work of cutting them.
+    pub threads: usize,
 }
 
 impl<'a> Ranges<'a> {
@@ -66,21 +75,14 @@ impl<'a> Ranges<'a> {
         reading: &Reading,
         snap: impl Fn(u128) -> u128,
     ) -> Result<Self> {
-        let samples = samples(&sources, reading)?;
-        let bytes = samples.iter().map(|(_, weight)| weight).sum();
-        let mut cuts: Vec<u128> = cuts(samples, reading.range_bytes);
+        let samples = each(&sources, reading, |run| samples(run, reading))?.concat();
+        let bytes: u64 = samples.iter().map(|(_, weight)| weight).sum();
+        let of_thread = bytes / (RANGES_A_THREAD * reading.threads as u64);
+        let range_bytes = of_thread.max(RANGE_BYTES_MIN).min(reading.range_bytes);
+        let mut cuts: Vec<u128> = cuts(samples, range_bytes);
         cuts.iter_mut().for_each(|cut| *cut = snap(*cut));
         cuts.dedup();
-        let mut places = Vec::with_capacity(sources.len());
-        for source in &sources {
-            let mut of_source = vec![0];
-            for cut in &cuts {
-                of_source.push(source.run.place_of(*cut)?);
-            }
-            of_source.push(source.run.len());
-            places.push(of_source);
-        }
-        unmerged.visited();
+        let places = each(&sources, reading, |run| places(run, &cuts))?;
         Ok(Ranges {
             unmerged,
             sources,
@@ -112,7 +114,7 @@ impl<'a> Ranges<'a> {
             let (start, end) = (places[range], places[range + 1]);
             if start < end {
                 self.take(source, start..end, into)?;
-                self.unmerged.visited();
+                source.run.segment.release();
             }
         }
         into.collapse();
@@ -160,18 +162,40 @@ impl<'a> Ranges<'a> {
     }
 }
 
+/// Asks each run something, with all threads: to be asked the first time a segment is read whole and checked.
+fn each<R: Send>(
+    sources: &[Source<'_>],
+    reading: &Reading,
+    ask: impl Fn(&SegmentRun<'_>) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let tools = std::iter::repeat_n((), reading.threads);
+    threads::share(tools, sources.len(), |(), _: &mut (), at| {
+        let run = &sources[at].run;
+        let answer = ask(run);
+        run.segment.release();
+        answer
+    })
+}
+
 /// Ids here and there, and what the rows around each weigh.
-fn samples(sources: &[Source<'_>], reading: &Reading) -> Result<Vec<(u128, u64)>> {
-    let mut samples = Vec::new();
-    for Source { run, .. } in sources {
-        let entry = run.segment.entry();
-        let row_bytes = entry.bytes / entry.rows().max(1) + reading.touch_bytes;
-        let step = run.len().div_ceil(SAMPLES_A_RUN).max(1);
-        for place in (step / 2..run.len()).step_by(step as usize) {
-            samples.push((run.id(place)?, u64::from(step) * row_bytes));
-        }
+fn samples(run: &SegmentRun<'_>, reading: &Reading) -> Result<Vec<(u128, u64)>> {
+    let entry = run.segment.entry();
+    let row_bytes = entry.bytes / entry.rows().max(1) + ROW_BYTES + reading.touch_bytes;
+    let step = run.len().div_ceil(SAMPLES_A_RUN).max(1);
+    let places = (step / 2..run.len()).step_by(step as usize);
+    places
+        .map(|place| Ok((run.id(place)?, u64::from(step) * row_bytes)))
+        .collect()
+}
+
+/// Where the ranges of a run begin, and where the last one ends.
+fn places(run: &SegmentRun<'_>, cuts: &[u128]) -> Result<Vec<u32>> {
+    let mut places = vec![0];
+    for cut in cuts {
+        places.push(run.place_of(*cut)?);
     }
-    Ok(samples)
+    places.push(run.len());
+    Ok(places)
 }
 
 /// Where to cut, so that each range weighs about the same and no more than `range_bytes`.

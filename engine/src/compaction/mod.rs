@@ -155,7 +155,7 @@ impl<'a> Compaction<'a> {
         partitions: &mut Vec<Partition<'u>>,
     ) -> Result<()> {
         let granularity = target.layout.layout.granularity;
-        let threads = 1 + self.helpers.len() as u64;
+        let threads = 1 + self.helpers.len();
         for (key, sources) in unmerged.by_partition(target.table, target.base, granularity)? {
             let name = granularity.name_of(key);
             let old = match target.layout.partitions.get(&name) {
@@ -167,8 +167,9 @@ impl<'a> Compaction<'a> {
             let reading = Reading {
                 want: Want::Cells,
                 only: (target.base != granularity).then_some((granularity, key)),
-                range_bytes: unmerged.range_bytes / threads,
+                range_bytes: unmerged.range_bytes / threads as u64,
                 touch_bytes: old.bytes() / blocks.max(changes).max(1),
+                threads,
             };
             // Where there are few changes a cut stands between two blocks.
             let snap = |cut| match blocks > changes / ROWS_A_BLOCK_MIN {

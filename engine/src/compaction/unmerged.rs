@@ -7,12 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::gather::Source;
 use super::partition::Granularity;
 use crate::error::Result;
-use crate::map;
 use crate::segment::Segment;
 use crate::staging::Residence;
-
-/// While changes are merged, pages of mapped files stay in memory up to this.
-const MAPPED_BYTES_MAX: u64 = 160 << 20;
 
 /// Segments, oldest first, and the version up to which their changes stand in blocks already.
 pub(crate) struct Unmerged<'a> {
@@ -66,19 +62,11 @@ impl<'a> Unmerged<'a> {
                 let change = run.segment.change(run.row(place)?)?;
                 keys.insert(granularity.key(change.record.created));
             }
-            self.visited();
+            run.segment.release();
             for key in keys {
                 partitions.entry(key).or_default().push(source.clone());
             }
         }
         Ok(partitions)
-    }
-
-    /// To be called after each visit of a segment: lets go of pages when they take too much memory.
-    pub(super) fn visited(&self) {
-        // Where the system does not tell, they are let go each time.
-        if map::resident_bytes().is_none_or(|bytes| bytes > MAPPED_BYTES_MAX) {
-            self.segments.iter().for_each(|segment| segment.release());
-        }
     }
 }

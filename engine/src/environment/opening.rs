@@ -21,7 +21,9 @@ use crate::clock::Ticks;
 use crate::error::{Error, IoContext, Result};
 use crate::feed::Holders;
 use crate::files;
-use crate::journal::{Commit, Committer, CommitterStart, Journal, LogEnd, SledJournal};
+use crate::journal::{
+    Commit, Committer, CommitterStart, Durability, Gaps, Journal, LogEnd, SledJournal, Versions,
+};
 use crate::locks::RowLocks;
 use crate::metrics::Counters;
 use crate::segment::{Segment, SegmentEntry, SegmentStore};
@@ -158,7 +160,11 @@ fn assemble(
     let manifests = catalog.manifests();
     packs.collect(|id| live.contains_key(&id), |m| manifests.contains(m))?;
     let segment_store = SegmentStore::open(&folder.join(SEGMENTS_FOLDER))?;
-    let replay = Replay::of(&catalog, &*journal, &segment_store)?;
+    let mut versions = Versions::load(journal.clone())?;
+    let mut replay = Replay::of(&catalog, &*journal, &segment_store, versions.gaps())?;
+    replay.last_version = versions.leave_out_behind(replay.last_version)?;
+    let tail = replay.commits.last().map(Commit::last_version);
+    let has_gap_behind_tail = tail.is_some_and(|last| last < replay.last_version);
     let holders = Holders::load(&*journal)?;
     let counters = Arc::<Counters>::default();
     let start = CommitterStart {
@@ -166,6 +172,7 @@ fn assemble(
         journal: journal.clone(),
         clock: options.clock.clone(),
         durability: options.durability,
+        versions: (options.durability == Durability::LostOnPowerCut).then_some(versions),
         next_version: replay.last_version + 1,
         last_committed: replay.last_committed,
     };
@@ -220,6 +227,10 @@ fn assemble(
     let environment = Environment {
         inner: Arc::new(inner),
     };
+    if has_gap_behind_tail {
+        // A segment holds versions without a gap, and so does what stands in for one.
+        environment.inner.sealing.seal_down_to(1)?;
+    }
     environment.collect_segments()?;
     Ok(environment)
 }
@@ -234,13 +245,18 @@ struct Replay {
 }
 
 impl Replay {
-    fn of(catalog: &Catalog, journal: &dyn Journal, store: &SegmentStore) -> Result<Self> {
+    fn of(
+        catalog: &Catalog,
+        journal: &dyn Journal,
+        store: &SegmentStore,
+        gaps: &Gaps,
+    ) -> Result<Self> {
         let entries = journal.segments()?;
         store.collect(&entries)?;
         let sealed = entries.last().map_or(0, |e| e.last_version);
         let mut commits = journal.commits()?;
         commits.retain(|c| c.last_version() > sealed);
-        check_sequence(&entries, &commits)?;
+        check_sequence(&entries, &commits, gaps)?;
         let last = commits.last();
         let last_version = last
             .map_or(0, Commit::last_version)
@@ -291,8 +307,9 @@ fn check_end(end: &LogEnd, last_version: u64) -> Result<Option<u64>> {
     Ok(unfinished)
 }
 
-/// Versions have no gaps: where one is missing, something that was acknowledged is.
-fn check_sequence(segments: &[SegmentEntry], commits: &[Commit]) -> Result<()> {
+/// Versions have no gaps but those that were left out: where one is missing, something that was
+/// acknowledged is.
+fn check_sequence(segments: &[SegmentEntry], commits: &[Commit], gaps: &Gaps) -> Result<()> {
     let segments = segments.iter().map(|e| (e.first_version, e.last_version));
     let commits = commits.iter().map(|c| (c.first_version, c.last_version()));
     let mut expected = None;
@@ -303,7 +320,7 @@ fn check_sequence(segments: &[SegmentEntry], commits: &[Commit]) -> Result<()> {
                 format!("the changes before version {first} are missing"),
             ));
         }
-        expected = Some(last + 1);
+        expected = Some(gaps.next(last));
     }
     Ok(())
 }

@@ -10,7 +10,9 @@ use super::quota::Amount;
 use super::{Environment, Table};
 use crate::clock::Ticks;
 use crate::error::{Error, Result, RowError};
-use crate::journal::{BackPressure, CommitRequest, CommitTicket, Operation, Receipt, Record};
+use crate::journal::{
+    BackPressure, Chain, CommitRequest, CommitTicket, Operation, Receipt, Record,
+};
 use crate::locks::HeldRows;
 use crate::row::Scratch;
 use crate::value::{Value, parse_id};
@@ -49,6 +51,7 @@ pub struct Transaction {
     now: Ticks,
     refused: bool,
     pressure: BackPressure,
+    chain: Option<Chain>,
 }
 
 impl Transaction {
@@ -66,12 +69,23 @@ impl Transaction {
             tables: HashMap::new(),
             scratch: Scratch::default(),
             refused: false,
+            chain: None,
         }
     }
 
     /// How many row changes it holds.
     pub fn rows(&self) -> u32 {
         self.rows
+    }
+
+    /// Has it refused if one of the chain's commits that was sent before it fails.
+    pub(crate) fn join(&mut self, chain: &Chain) {
+        self.chain = Some(chain.clone());
+    }
+
+    /// Bytes of these changes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.payload.len()
     }
 
     /// Adds a row. `values` names columns by their place in the schema's attributes.
@@ -161,6 +175,7 @@ impl Transaction {
             rows: self.rows,
             held: self.held,
             reserved,
+            chain: self.chain,
         };
         let gate = environment.inner.schema_gate.read();
         let _gate = gate.unwrap_or_else(PoisonError::into_inner);

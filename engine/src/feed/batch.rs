@@ -26,7 +26,8 @@ const COLUMNS: [usize; 8] = [0, 1, 2, 4, 5, 6, 7, 8];
 /// `version`; `committed` in ticks of 100 ns since 1970; `commit_end`, true at the last change of a
 /// transaction over all tables; `id`, 16 bytes in the order of the text; `created`, `createdon` in
 /// ticks; `operation`, 1 create, 2 update, 3 delete; `version_offset`, where the version belongs in
-/// the cells; `cells`, the CSV cells of the schema's columns, null for a delete.
+/// the cells; `cells`, the CSV cells of the schema's columns, null for a delete: views into bytes that the other changes of
+/// the segment share, so whoever hands them on copies them.
 pub fn change_columns() -> SchemaRef {
     // The columns are there, so that choosing among them cannot fail.
     segment::schema()

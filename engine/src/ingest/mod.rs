@@ -4,6 +4,7 @@ mod arrow_columns;
 mod columnar;
 mod csv_rows;
 mod json_lines;
+mod under_way;
 
 use std::io::Read;
 use std::path::Path;
@@ -11,9 +12,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use under_way::UnderWay;
+
 use crate::environment::{Environment, Transaction, Write};
 use crate::error::{Error, Result};
-use crate::journal::Receipt;
 use crate::schema::TableSchema;
 use crate::value::Value;
 
@@ -119,7 +121,8 @@ impl<'e> Ingest<'e> {
         })
     }
 
-    /// Reads rows to the input's end and commits them; `progress` is called after each commit.
+    /// Reads rows to the input's end and commits them; `progress` is called after each commit. While a commit becomes
+    /// durable the next ones are made ready, a few at a time.
     ///
     /// # Errors
     /// The first row that is refused ends it, with the row's number; nothing of its transaction is
@@ -139,16 +142,19 @@ impl<'e> Ingest<'e> {
             done: IngestProgress::default(),
             read: 0,
             open: None,
+            under_way: UnderWay::default(),
             progress,
         };
         let mut row = |row: &RowIn<'_>| run.row(row);
-        match format {
-            IngestFormat::Csv => csv_rows::read(&columns, input, &mut row)?,
-            IngestFormat::JsonLines => json_lines::read(&columns, input, &mut row)?,
-            IngestFormat::Parquet => columnar::parquet(&columns, input, &mut row)?,
-            IngestFormat::ArrowIpc => columnar::arrow_ipc(&columns, input, &mut row)?,
-        }
-        run.commit()?;
+        let read = match format {
+            IngestFormat::Csv => csv_rows::read(&columns, input, &mut row),
+            IngestFormat::JsonLines => json_lines::read(&columns, input, &mut row),
+            IngestFormat::Parquet => columnar::parquet(&columns, input, &mut row),
+            IngestFormat::ArrowIpc => columnar::arrow_ipc(&columns, input, &mut row),
+        };
+        let sent = read.and_then(|()| run.commit());
+        // What was sent before a row was refused is kept, and counts. A commit that failed ends the work first.
+        run.settle().and(sent)?;
         Ok(run.done)
     }
 }
@@ -213,6 +219,8 @@ struct Run<'r, 'e> {
     /// Rows read, whether committed or not.
     read: u64,
     open: Option<Transaction>,
+    /// Commits that were sent and are not known to be durable.
+    under_way: UnderWay,
     progress: &'r mut dyn FnMut(&IngestProgress),
 }
 
@@ -238,14 +246,29 @@ impl Run<'_, '_> {
         let Some(transaction) = self.open.take() else {
             return Ok(());
         };
-        let rows = u64::from(transaction.rows());
-        let Receipt { last_version, .. } = transaction.commit()?;
-        self.done.rows_done = self.read;
-        self.done.rows_committed += rows;
-        self.done.commits += 1;
-        self.done.last_version = last_version;
-        (self.progress)(&self.done);
+        while !self.under_way.has_room(&transaction) {
+            self.settle_one()?;
+        }
+        self.under_way.send(transaction, self.read)
+    }
+
+    /// Waits until everything that was sent is durable.
+    fn settle(&mut self) -> Result<()> {
+        while self.settle_one()? {}
         Ok(())
+    }
+
+    /// Waits for the oldest commit under way; `false` if there is none.
+    fn settle_one(&mut self) -> Result<bool> {
+        let Some(settled) = self.under_way.wait()? else {
+            return Ok(false);
+        };
+        self.done.rows_done = settled.rows_done;
+        self.done.rows_committed += settled.rows;
+        self.done.commits += 1;
+        self.done.last_version = settled.last_version;
+        (self.progress)(&self.done);
+        Ok(true)
     }
 }
 

@@ -1,18 +1,19 @@
 //! One thread writes the journal: every transaction that waits joins one batch and one sync.
 
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam::channel::{Receiver, SendTimeoutError, Sender, TrySendError, bounded};
-
-use super::{BackPressure, Commit, Durability, Journal};
+use super::queue::{Queue, Refused};
+use super::ticket::{CommitTicket, Receipt, Reply, gone, ticket};
+use super::{BackPressure, Chain, Commit, Durability, Journal, Versions};
 use crate::clock::{Clock, Ticks};
 use crate::environment::Reserved;
 use crate::error::{Error, Result};
 use crate::faults;
 use crate::locks::HeldRows;
 use crate::metrics::Counters;
+use crate::sync::Arc as Shared;
+use crate::sync::thread::{self, JoinHandle};
 
 /// Transactions that may wait; what happens to the next one is its sender's choice.
 pub(crate) const QUEUE_COMMITS_MAX: usize = 1_024;
@@ -20,41 +21,6 @@ pub(crate) const QUEUE_COMMITS_MAX: usize = 1_024;
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// A batch takes no further transaction once it holds this many.
 const BATCH_COMMITS_MAX: usize = 1_024;
-
-/// What a commit returned: everything in it is as durable as the environment's [`Durability`] says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Receipt {
-    /// The version of the transaction's first row change.
-    pub first_version: u64,
-    /// The version of its last.
-    pub last_version: u64,
-    /// The time of the commit.
-    pub committed: Ticks,
-}
-
-/// A commit on its way, made by [`Transaction::commit_later`](crate::Transaction::commit_later).
-///
-/// Dropping it does not take the commit back; it only gives up the answer.
-#[derive(Debug)]
-#[must_use = "only the ticket tells whether the commit became durable"]
-pub struct CommitTicket {
-    answer: Receiver<Result<Receipt>>,
-}
-
-impl CommitTicket {
-    /// Waits until the commit is durable.
-    ///
-    /// # Errors
-    /// As [`Transaction::commit`](crate::Transaction::commit).
-    pub fn wait(self) -> Result<Receipt> {
-        self.answer.recv().map_err(|_| gone())?
-    }
-
-    /// The answer, if it is there already; it is given once.
-    pub fn try_wait(&self) -> Option<Result<Receipt>> {
-        self.answer.try_recv().ok()
-    }
-}
 
 /// A transaction on its way to the journal.
 pub(crate) struct Request {
@@ -64,12 +30,14 @@ pub(crate) struct Request {
     pub held: HeldRows,
     /// Dropped once the commit is in the tail, which counts from then on.
     pub reserved: Option<Reserved>,
+    /// Where a commit is refused after one that failed.
+    pub chain: Option<Chain>,
 }
 
 struct Queued {
     request: Request,
     sent: Instant,
-    reply: Sender<Result<Receipt>>,
+    reply: Reply,
 }
 
 /// What stands behind the journal.
@@ -86,7 +54,7 @@ pub(crate) trait Follower: Send + 'static {
 
 /// The committer thread and the queue before it.
 pub(crate) struct Committer {
-    queue: Option<Sender<Queued>>,
+    queue: Shared<Queue<Queued>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -96,6 +64,8 @@ pub(crate) struct Start {
     pub journal: Arc<dyn Journal>,
     pub clock: Arc<dyn Clock>,
     pub durability: Durability,
+    /// Where commits may be lost whose versions must not come again.
+    pub versions: Option<Versions>,
     pub next_version: u64,
     pub last_committed: Ticks,
 }
@@ -103,13 +73,23 @@ pub(crate) struct Start {
 impl Committer {
     /// Starts the thread.
     pub(crate) fn start(start: Start, follower: impl Follower) -> Result<Self> {
-        let (queue, requests) = bounded(QUEUE_COMMITS_MAX);
+        Committer::start_with(start, follower, QUEUE_COMMITS_MAX)
+    }
+
+    /// Starts it with a queue for so many.
+    pub(crate) fn start_with(
+        start: Start,
+        follower: impl Follower,
+        capacity: usize,
+    ) -> Result<Self> {
+        let queue = Shared::new(Queue::new(capacity));
+        let requests = Requests(queue.clone());
         let thread = thread::Builder::new()
             .name("lakestage-committer".into())
-            .spawn(move || Thread { start, follower }.run(&requests))
+            .spawn(move || Thread { start, follower }.run(&requests.0))
             .map_err(|e| Error::io("starting a thread", "the committer".as_ref(), e))?;
         Ok(Committer {
-            queue: Some(queue),
+            queue,
             thread: Some(thread),
         })
     }
@@ -119,7 +99,7 @@ impl Committer {
     /// # Errors
     /// `Busy` if the queue stayed full for longer than `pressure` allows; nothing of it was kept.
     pub(crate) fn send(&self, request: Request, pressure: BackPressure) -> Result<CommitTicket> {
-        let (reply, answer) = bounded(1);
+        let (ticket, reply) = ticket();
         let mut request = request;
         // It stays in memory until it is sealed.
         request.payload.shrink_to_fit();
@@ -128,33 +108,23 @@ impl Committer {
             sent: Instant::now(),
             reply,
         };
-        let queue = self.queue.as_ref().ok_or_else(gone)?;
-        match pressure {
-            BackPressure::Reject => queue.try_send(queued).map_err(|e| match e {
-                TrySendError::Full(_) => busy("the queue is full"),
-                TrySendError::Disconnected(_) => gone(),
-            })?,
-            BackPressure::Wait { timeout_ms } => queue
-                .send_timeout(queued, Duration::from_millis(timeout_ms))
-                .map_err(|e| match e {
-                    SendTimeoutError::Timeout(_) => {
-                        busy(&format!("the queue stayed full for {timeout_ms} ms"))
-                    }
-                    SendTimeoutError::Disconnected(_) => gone(),
-                })?,
+        let (timeout_ms, full) = match pressure {
+            BackPressure::Reject => (0, "the queue is full".to_owned()),
+            BackPressure::Wait { timeout_ms } => {
+                let full = format!("the queue stayed full for {timeout_ms} ms");
+                (timeout_ms, full)
+            }
+        };
+        match self.queue.put(queued, Duration::from_millis(timeout_ms)) {
+            Ok(()) => Ok(ticket),
+            Err(Refused::Full) => Err(busy(&full)),
+            Err(Refused::Closed) => Err(gone()),
         }
-        Ok(CommitTicket { answer })
     }
 
     /// Commits that wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.queue.as_ref().map_or(0, Sender::len)
-    }
-}
-
-fn gone() -> Error {
-    Error::Poisoned {
-        reason: "the committer thread ended".into(),
+        self.queue.len()
     }
 }
 
@@ -166,10 +136,19 @@ fn busy(why: &str) -> Error {
 
 impl Drop for Committer {
     fn drop(&mut self) {
-        self.queue = None;
+        self.queue.close();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// The queue as the thread has it: where the thread ends, however it does, nobody waits for it.
+struct Requests(Shared<Queue<Queued>>);
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.0.abandon();
     }
 }
 
@@ -179,20 +158,41 @@ struct Thread<F> {
 }
 
 impl<F: Follower> Thread<F> {
-    fn run(mut self, requests: &Receiver<Queued>) {
-        while let Ok(first) = requests.recv() {
-            let mut bytes = first.request.payload.len();
-            let mut batch = vec![first];
-            while bytes < BATCH_BYTES_MAX && batch.len() < BATCH_COMMITS_MAX {
-                let Ok(next) = requests.try_recv() else { break };
-                bytes += next.request.payload.len();
-                batch.push(next);
-            }
+    fn run(mut self, requests: &Queue<Queued>) {
+        loop {
+            let (mut bytes, mut commits) = (0, 0);
+            let batch = requests.take(|queued| {
+                bytes += queued.request.payload.len();
+                commits += 1;
+                bytes < BATCH_BYTES_MAX && commits < BATCH_COMMITS_MAX
+            });
+            let Some(mut batch) = batch else { break };
+            batch.retain(|queued| self.is_kept(queued));
             self.commit(batch, bytes);
+        }
+        // What cannot be given back is left out at the next opening.
+        if let Some(versions) = &mut self.start.versions
+            && let Err(error) = versions.close()
+        {
+            tracing::warn!(%error, "the environment could not be closed well");
         }
     }
 
+    /// Refuses a commit whose chain is broken off.
+    fn is_kept(&self, queued: &Queued) -> bool {
+        let chain = queued.request.chain.as_ref();
+        let Some(Err(error)) = chain.map(Chain::check) else {
+            return true;
+        };
+        self.start.counters.refused(&error);
+        queued.reply.send(Err(error));
+        false
+    }
+
     fn commit(&mut self, batch: Vec<Queued>, bytes: usize) {
+        if batch.is_empty() {
+            return;
+        }
         let counters = self.start.counters.clone();
         // Time never runs backwards in the log, whatever the clock does.
         let committed = self.start.clock.now_ticks().max(self.start.last_committed);
@@ -220,7 +220,7 @@ impl<F: Follower> Thread<F> {
             let bytes = commit.payload.len() as u64;
             waiting.push((
                 request.held,
-                request.reserved,
+                (request.reserved, request.chain),
                 reply,
                 receipt,
                 (sent, bytes),
@@ -230,17 +230,22 @@ impl<F: Follower> Thread<F> {
         let Start {
             journal,
             durability,
+            versions,
             ..
-        } = &self.start;
+        } = &mut self.start;
         if faults::makes("a commit is acknowledged before it is written") {
             let first = waiting.first();
             if let Some((_, _, reply, receipt, _)) = first {
-                let _ = reply.send(Ok(*receipt));
+                reply.send(Ok(*receipt));
             }
         }
         let written = self
             .follower
             .make_room(bytes)
+            .and_then(|()| match versions {
+                Some(versions) => versions.reserve(next_version - 1),
+                None => Ok(()),
+            })
             .and_then(|()| journal.append(&commits, *durability));
         if written.is_ok() {
             self.start.next_version = next_version;
@@ -252,7 +257,10 @@ impl<F: Follower> Thread<F> {
         if let Err(error) = &written {
             tracing::error!(%error, commits = waiting.len(), "commits could not be made durable");
         }
-        for (held, reserved, reply, receipt, (sent, bytes)) in waiting {
+        for (held, (reserved, chain), reply, receipt, (sent, bytes)) in waiting {
+            if let (Some(chain), Err(_)) = (chain, &written) {
+                chain.break_off();
+            }
             match &written {
                 Ok(()) => {
                     let rows = receipt.last_version - receipt.first_version + 1;
@@ -262,8 +270,7 @@ impl<F: Follower> Thread<F> {
             }
             all_held.push(held);
             drop(reserved);
-            // Who does not wait for the answer any more has no use for it.
-            let _ = reply.try_send(match &written {
+            reply.send(match &written {
                 Ok(()) => Ok(receipt),
                 Err(error) => Err(error.again()),
             });

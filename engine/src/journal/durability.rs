@@ -7,8 +7,9 @@ pub enum Durability {
     #[default]
     Synced,
     /// Everything but a power cut or a crash of the operating system. These may take the last
-    /// commits, back to the last one that was synced; version numbers that only they had are then
-    /// given out again. What is left is whole commits without a gap.
+    /// commits, back to the last one that was synced. What is left is whole commits. Versions are
+    /// reserved a million at a time, so those of lost commits are never given out again: after an end
+    /// that was no closing the next one comes behind the range.
     LostOnPowerCut,
 }
 

@@ -244,6 +244,30 @@ impl Assembler {
     }
 }
 
+/// A frame that is a whole commit with its checksums put right, for a test of what comes behind them.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn with_checksums(frame: &[u8]) -> Vec<u8> {
+    let mut frame = frame.to_vec();
+    if frame.len() < HEADER_BYTES {
+        return frame;
+    }
+    let number = |at: usize| {
+        let bytes = frame[at..at + 8].iter().rev();
+        bytes.fold(0, |n, b| n << 8 | u64::from(*b))
+    };
+    let commit = Commit {
+        first_version: number(16),
+        committed: number(24) as i64,
+        rows: number(32) as u32,
+        payload: frame[HEADER_BYTES..].to_vec(),
+    };
+    let crc = checksum(&commit, number(8) as u32, number(36));
+    frame[12..16].copy_from_slice(&crc.to_le_bytes());
+    let crc = crc32c(&[&frame[..HEADER_BYTES - 4]]);
+    frame[HEADER_BYTES - 4..HEADER_BYTES].copy_from_slice(&crc.to_le_bytes());
+    frame
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

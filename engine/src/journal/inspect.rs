@@ -1,7 +1,7 @@
 //! Reading a log that may be damaged: what is whole is given, what is not is named.
 
 use super::frame::Assembler;
-use super::{Commit, LogImage};
+use super::{Commit, Gaps, LogImage};
 
 /// What is wrong with the log, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,32 +18,49 @@ pub(crate) struct LogFault {
 pub(crate) struct ReadLog {
     pub commits: Vec<Commit>,
     pub faults: Vec<LogFault>,
+    /// The first version of a batch that was broken off before it was acknowledged; opening drops it.
+    pub unfinished: Option<u64>,
 }
 
 impl ReadLog {
-    /// Reads frames and bulk files, and orders what they hold by version.
-    pub(crate) fn of(image: &LogImage, sealed: u64) -> Self {
+    /// Reads frames and the files beside sled, and orders what they hold by version. Of what was not
+    /// acknowledged the last batch may be broken off.
+    pub(crate) fn of(image: &LogImage, sealed: u64, acknowledged: u64, gaps: &Gaps) -> Self {
         let mut read = ReadLog::of_frames(&image.frames, sealed);
-        for batch in &image.bulk.batches {
-            let counts = |commit: &&Commit| commit.last_version() > sealed;
+        let in_sled = read.commits.last().map_or(0, Commit::last_version);
+        let counts = |commit: &&Commit| commit.last_version() > sealed;
+        let (last, others) = match image.bulk.batches.split_last() {
+            Some((last, others))
+                if !last.is_whole && last.first_version > acknowledged.max(in_sled) =>
+            {
+                (Some(last.first_version), others)
+            }
+            _ => (None, &image.bulk.batches[..]),
+        };
+        read.unfinished = last;
+        for batch in others {
             let commits = batch.commits.iter().filter(counts);
             read.commits.extend(commits.cloned());
         }
-        read.faults
-            .extend(image.bulk.faults.iter().map(|fault| LogFault {
-                file: fault.file.clone(),
-                place: format!("byte {}", fault.offset),
-                rule: fault.rule.clone(),
-            }));
+        let faults = image.bulk.faults.iter();
+        let faults = faults.filter(|fault| last.is_none() || fault.first_version != last);
+        let faults = faults.filter(|fault| !fault.is_past(in_sled.max(sealed)));
+        read.faults.extend(faults.map(|fault| LogFault {
+            file: fault.file.clone(),
+            place: format!("byte {}", fault.offset),
+            rule: fault.rule.clone(),
+        }));
         read.commits.sort_by_key(|commit| commit.first_version);
-        read.check_sequence(image.bulk.noted_version, sealed);
+        // What was handed on to sled may still stand in the strip as well.
+        read.commits.dedup_by_key(|commit| commit.first_version);
+        read.check_sequence(image.bulk.noted_version, sealed, gaps);
         read
     }
 
-    fn check_sequence(&mut self, noted_version: u64, sealed: u64) {
+    fn check_sequence(&mut self, noted_version: u64, sealed: u64, gaps: &Gaps) {
         let mut rules = Vec::new();
         for pair in self.commits.windows(2) {
-            if pair[0].last_version() + 1 != pair[1].first_version {
+            if gaps.next(pair[0].last_version()) != pair[1].first_version {
                 rules.push(format!(
                     "the commit at version {} does not follow the one before it",
                     pair[1].first_version
@@ -183,7 +200,12 @@ mod tests {
     }
 
     fn read_log(frames: Vec<(u64, Vec<u8>)>, sealed: u64) -> ReadLog {
-        ReadLog::of(&LogImage::of_frames(frames), sealed)
+        ReadLog::of(
+            &LogImage::of_frames(frames),
+            sealed,
+            u64::MAX,
+            &Gaps::default(),
+        )
     }
 
     fn numbered() -> Vec<(u64, Vec<u8>)> {

@@ -11,6 +11,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::frame::{FrameHeader, HEADER_BYTES};
 use crate::checksum::crc32c;
@@ -102,11 +103,20 @@ fn scan(path: &Path, mut found: impl FnMut(FrameHeader)) -> io::Result<()> {
 pub(super) struct Mark {
     file: File,
     path: PathBuf,
+    said: Mutex<Said>,
+}
+
+/// What it says. Commits and metadata become durable beside each other, so it never goes back.
+#[derive(Debug, Clone, Copy, Default)]
+struct Said {
+    version: u64,
+    metadata_changes: u64,
 }
 
 impl Mark {
-    /// Opens it, creating it if it is not there. Whatever it says stays until the next `note`.
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    /// Opens it, creating it if it is not there. Whatever it says stays until the next `note`; what the
+    /// witnesses know is what it goes on from.
+    pub(super) fn open(folder: &Path, end: &LogEnd) -> Result<Self> {
         let path = folder.join(MARK_FILE);
         if !path.exists() {
             let file = NewFile::create(&path).context("creating", &path)?;
@@ -120,17 +130,43 @@ impl Mark {
         Ok(Mark {
             file: file.context("opening", &path)?,
             path,
+            said: Mutex::new(Said {
+                version: end.acknowledged_version,
+                metadata_changes: end.metadata_changes,
+            }),
         })
+    }
+
+    fn said(&self) -> MutexGuard<'_, Said> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Everything up to this version is durable.
+    pub(super) fn version(&self) -> u64 {
+        self.said().version
+    }
+
+    /// Says that everything up to a version is durable.
+    pub(super) fn note_version(&self, version: u64) -> Result<()> {
+        self.note(version, 0)
     }
 
     /// Says that everything up to a version, and so many changes of the metadata, are durable.
     pub(super) fn note(&self, version: u64, metadata_changes: u64) -> Result<()> {
+        let mut said = self.said();
+        said.version = said.version.max(version);
+        said.metadata_changes = said.metadata_changes.max(metadata_changes);
+        let bytes = encode(said.version, said.metadata_changes);
         faults::meet(Operation::Write, &self.path)
-            .and_then(|()| {
-                self.file
-                    .write_all_at(&encode(version, metadata_changes), 0)
-            })
+            .and_then(|()| self.file.write_all_at(&bytes, 0))
             .context("writing", &self.path)
+    }
+
+    /// As if nothing behind a version had been acknowledged.
+    #[cfg(test)]
+    pub(super) fn go_back_to(&self, version: u64) -> Result<()> {
+        self.said().version = version;
+        self.note(version, 0)
     }
 
     /// Makes what it says outlive a power cut.

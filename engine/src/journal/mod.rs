@@ -6,6 +6,7 @@
 //! that can lose power.
 
 mod bulk;
+mod chain;
 mod committer;
 mod durability;
 mod frame;
@@ -14,21 +15,31 @@ mod log_end;
 mod log_image;
 mod memory;
 mod opening;
+mod queue;
 mod record;
 mod replay;
 mod sled_journal;
+mod ticket;
+mod versions;
 
-pub use committer::{CommitTicket, Receipt};
+#[cfg(any(test, fuzzing))]
+pub(crate) use bulk::{batch_file, read_batches};
+pub(crate) use chain::Chain;
 pub(crate) use committer::{
     Committer, Follower, Request as CommitRequest, Start as CommitterStart,
 };
 pub use durability::{BackPressure, Durability};
+#[cfg(any(test, fuzzing))]
+pub(crate) use frame::with_checksums;
 pub(crate) use inspect::ReadLog;
 pub use log_end::LogEnd;
 pub use log_image::LogImage;
 pub use memory::MemoryJournal;
+pub(crate) use opening::QUARANTINE;
 pub(crate) use record::{Operation, Record, Records};
 pub use sled_journal::SledJournal;
+pub use ticket::{CommitTicket, Receipt};
+pub(crate) use versions::{Gaps, VERSIONS_KEY, Versions};
 
 use crate::clock::Ticks;
 use crate::error::Result;

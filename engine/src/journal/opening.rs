@@ -27,7 +27,8 @@ const METADATA_FREE_BYTES_MIN: u64 = files::RESERVE_BYTES;
 /// Kept aside, and given back when the disk is full, so that the journal can always be opened.
 const BALLAST_BYTES: u64 = 16 << 20;
 const BALLAST: &str = "ballast";
-const QUARANTINE: &str = "quarantine";
+/// Where snapshots are set aside that sled cannot read.
+pub(crate) const QUARANTINE: &str = "quarantine";
 
 pub(super) fn open(folder: &Path) -> Result<sled::Db> {
     files::create_folder(folder)?;

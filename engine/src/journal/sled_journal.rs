@@ -1,25 +1,31 @@
 //! The journal in sled, by the recipe that survived every power cut it was put through.
 //!
-//! sled's own `flush` writes but never syncs, so each commit is: one batch, `flush`, and an
-//! `fdatasync` on our own handle of sled's file. Entries stay at most 4,000 bytes. Large batches go
-//! past sled into files of their own (`bulk/`).
+//! sled's own `flush` writes but never syncs, so what is given to it is: one batch, `flush`, and an
+//! `fdatasync` on our own handle of sled's file. Entries stay at most 4,000 bytes. That costs a quarter
+//! of a millisecond beside the sync, so nobody waits for it: commits are acknowledged once they stand in
+//! a file beside sled (`bulk/`). Large batches stay there; small ones are handed on to sled many at a
+//! time, by a thread of its own (`hand_on.rs`).
 
+mod hand_on;
 mod write;
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use super::bulk::{self, BulkLog};
+use super::bulk::{self, BULK, BulkLog, STRIP};
 use super::frame::FRAME_BYTES_MAX;
 use super::log_end::{LogEnd, Mark};
 use super::opening::Room;
-use super::{Commit, Durability, Journal, LogImage, opening, replay};
+use super::replay::InSled;
+use super::{Commit, Durability, Gaps, Journal, LogImage, VERSIONS_KEY, opening, replay};
 use crate::error::{Error, IoContext, Result};
 use crate::segment::SegmentEntry;
+use hand_on::{HandingOn, Waiting};
 
 /// Keys of the log with this bit name segments, so that one batch of one tree can name a segment
 /// and remove its frames; the others are the numbers of frames.
@@ -34,6 +40,12 @@ const APPLY_KEYS_MAX: usize = 1_024;
 
 /// A [`Journal`] in a folder of its own.
 pub struct SledJournal {
+    shared: Arc<SledLog>,
+    handing_on: HandingOn,
+}
+
+/// The journal itself, which its thread shares.
+pub struct SledLog {
     folder: PathBuf,
     db: sled::Db,
     log: sled::Tree,
@@ -43,39 +55,45 @@ pub struct SledJournal {
     mark: Mark,
     end: Mutex<LogEnd>,
     /// Held by whoever adds commits. It is taken before the writer.
-    bulk: Mutex<BulkLog>,
+    beside: Mutex<Beside>,
     /// What stands up to here in bulk files is durable.
     bulk_version: AtomicU64,
     /// Up to here everything stands in segments.
     sealed_version: AtomicU64,
+    /// Up to here everything that stood in the strip is durable in sled.
+    handed_version: AtomicU64,
+    /// What stands in the strip and not in sled.
+    waiting: Mutex<Waiting>,
     /// Whether sled may hold commits that were not synced.
     is_behind: AtomicBool,
     writer: Mutex<Writer>,
+    /// Why nothing more is written.
+    poison: Mutex<Option<String>>,
 }
 
-/// The key of the metadata that says what bulk files there are.
-const BULK_KEY: &str = "bulk";
+/// The files beside sled.
+struct Beside {
+    bulk: BulkLog,
+    strip: BulkLog,
+    /// Whether it is known what the strip holds, so that nothing in it is overwritten.
+    is_read: bool,
+}
 
 struct Writer {
     next_frame: u64,
     /// The last version of each commit in the log, and the number of the frame behind it.
     ends: VecDeque<(u64, u64)>,
-    /// The last version that was given to sled, and the last that is durable.
+    /// The last version that was given to sled.
     last_version: u64,
-    durable_version: u64,
     /// How often the metadata was changed.
     metadata_changes: u64,
-    poison: Option<String>,
 }
 
-impl Writer {
-    fn check(&self) -> Result<()> {
-        match &self.poison {
-            None => Ok(()),
-            Some(reason) => Err(Error::Poisoned {
-                reason: reason.clone(),
-            }),
-        }
+impl Deref for SledJournal {
+    type Target = SledLog;
+
+    fn deref(&self) -> &SledLog {
+        &self.shared
     }
 }
 
@@ -86,6 +104,16 @@ impl SledJournal {
     /// `Conflict` if another process has it open, `Full` if there is no room to open it safely,
     /// `Corrupt` if sled cannot read its file.
     pub fn open(folder: &Path) -> Result<Self> {
+        let shared = Arc::new(SledLog::open(folder)?);
+        Ok(SledJournal {
+            handing_on: HandingOn::start(shared.clone())?,
+            shared,
+        })
+    }
+}
+
+impl SledLog {
+    fn open(folder: &Path) -> Result<Self> {
         // sled writes when it opens, so the witnesses are heard before.
         let mut end = LogEnd::of(folder);
         let db = opening::open(folder)?;
@@ -104,18 +132,25 @@ impl SledJournal {
             .map(|(key, _)| frame_number(folder, &key))
             .transpose()?;
         let metadata_changes = read_changes(folder, &meta)?;
-        let mark = Mark::open(folder)?;
+        let mark = Mark::open(folder, &end)?;
         if let Some(fault) = &end.fault {
             tracing::warn!(%fault, "what was acknowledged last is not known for sure");
         }
         if metadata_changes < end.metadata_changes {
             end.is_metadata_lost = true;
         }
-        let note = bulk_note(folder, &meta)?;
-        let journal = SledJournal {
-            bulk: Mutex::new(BulkLog::open(folder, note.files)?),
+        let note = bulk_note(folder, &meta, BULK)?;
+        let strips = bulk_note(folder, &meta, STRIP)?.files;
+        let log = SledLog {
+            beside: Mutex::new(Beside {
+                bulk: BulkLog::open(folder, BULK, note.files)?,
+                strip: BulkLog::open(folder, STRIP, strips)?,
+                is_read: strips == 0,
+            }),
             bulk_version: AtomicU64::new(note.last_version),
             sealed_version: AtomicU64::new(0),
+            handed_version: AtomicU64::new(0),
+            waiting: Mutex::default(),
             is_behind: AtomicBool::new(false),
             folder: folder.to_owned(),
             log,
@@ -127,27 +162,45 @@ impl SledJournal {
                 next_frame: last.map_or(0, |n| n + 1),
                 ends: VecDeque::new(),
                 last_version: end.acknowledged_version,
-                durable_version: end.acknowledged_version,
                 metadata_changes: metadata_changes.max(end.metadata_changes),
-                poison: None,
             }),
+            poison: Mutex::default(),
             end: Mutex::new(end),
         };
         // The trees' own entries must survive as well.
-        journal.write(|_| Ok(()))?;
+        log.write(|_| Ok(()))?;
         opening::sync_new_names(folder)?;
         // Should sled have overwritten the frames that told it, it is not forgotten.
-        journal.mark.sync()?;
-        let sealed = journal.segments()?.last().map_or(0, |s| s.last_version);
-        journal.sealed_version.store(sealed, Ordering::SeqCst);
-        Ok(journal)
+        log.mark.sync()?;
+        let sealed = log.named_segments()?.last().map_or(0, |s| s.last_version);
+        log.sealed_version.store(sealed, Ordering::SeqCst);
+        Ok(log)
+    }
+
+    fn gaps(&self) -> Result<Gaps> {
+        let value = self.meta.get(VERSIONS_KEY);
+        let value = value.map_err(|e| sled_error("reading", &self.folder, e))?;
+        Gaps::parse(value.as_deref())
+            .map_err(|detail| Error::corrupt(&self.folder.join("db"), detail))
+    }
+
+    fn named_segments(&self) -> Result<Vec<SegmentEntry>> {
+        let entries = self.log.range(SEGMENT_BIT.to_be_bytes()..);
+        entries
+            .map(|entry| {
+                let (_, value) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
+                serde_json::from_slice(&value).map_err(|e| {
+                    let detail = format!("the entry of a segment: {e}");
+                    Error::corrupt(&self.folder.join("db"), detail)
+                })
+            })
+            .collect()
     }
 }
 
 impl Journal for SledJournal {
     fn check(&self) -> Result<()> {
-        let writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.check()
+        self.check_poison()
     }
 
     fn check_room(&self) -> Result<()> {
@@ -155,23 +208,25 @@ impl Journal for SledJournal {
     }
 
     fn poison(&self, reason: &str) {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.poison.get_or_insert_with(|| reason.to_owned());
+        self.set_poison(reason);
     }
 
     fn append(&self, commits: &[Commit], durability: Durability) -> Result<()> {
         let bytes = commits.iter().map(|commit| commit.payload.len()).sum();
         opening::check_room(&self.folder, Room::Commits { bytes })?;
-        let mut bulk = self.lock_bulk();
-        if durability == Durability::Synced && BulkLog::takes(commits) {
-            let done = self.append_bulk(&mut bulk, commits);
+        let mut beside = self.lock_beside();
+        if durability == Durability::Synced {
+            let done = self.append_beside(&mut beside, commits);
             if let Err(error) = &done {
                 self.fail(error);
             }
             if done? {
+                self.handing_on.wake_if_due(&self.shared);
                 return Ok(());
             }
         }
+        // sled takes commits in their order.
+        self.hand_on()?;
         if durability == Durability::LostOnPowerCut {
             self.is_behind.store(true, Ordering::SeqCst);
         }
@@ -179,28 +234,30 @@ impl Journal for SledJournal {
     }
 
     fn commits(&self) -> Result<Vec<Commit>> {
-        let mut bulk = self.lock_bulk();
-        let frames = self.frames()?;
-        let read = bulk.read(self.sealed())?;
-        let replay = replay::replay(&self.folder, &frames, read, self.sealed())?;
+        let mut beside = self.lock_beside();
+        let sealed = self.sealed();
+        let in_sled = InSled::of(&self.folder, &self.frames()?, sealed)?;
+        let mut read = beside.bulk.read(sealed)?;
+        read.add(beside.strip.read(sealed.max(in_sled.last_version()))?);
+        let replay = replay::replay(&self.folder, in_sled, read, sealed, &self.gaps()?)?;
         let last = replay.commits.last().map_or(0, Commit::last_version);
-        let last = last.max(self.sealed());
+        let last = last.max(sealed);
         // What was being written when the process ended; nobody was told that it is there. What was acknowledged is
         // damage, and stays for whoever looks for it.
         if last >= self.end().acknowledged_version {
             self.remove_frames(replay.end - replay.unfinished_frames..replay.end)?;
             if let Some(batch) = &replay.unfinished_batch {
-                bulk.erase(batch)?;
+                beside.bulk.erase(batch)?;
+                beside.strip.erase(batch)?;
                 let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
                 end.versions_in_file.push(batch.first_version);
             }
+            // Whoever reads a commit may rely on it.
+            beside.bulk.sync(&replay.bulk)?;
+            self.go_on(replay.ends, &replay.waiting)?;
+            beside.is_read = true;
         }
-        bulk.go_on_behind(&replay.bulk);
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        // What stands here was synced when it was opened.
-        writer.last_version = writer.last_version.max(last);
-        writer.durable_version = writer.durable_version.max(last);
-        writer.ends = replay.ends;
+        beside.bulk.go_on_behind(&replay.bulk);
         Ok(replay.commits)
     }
 
@@ -213,9 +270,9 @@ impl Journal for SledJournal {
         let value = serde_json::to_vec(segment)
             .map_err(|e| Error::invalid(format!("a segment cannot be named: {e}")))?;
         opening::check_room(&self.folder, Room::Metadata)?;
-        let files = self.lock_bulk().count();
+        let files = self.lock_beside().bulk.count();
         self.write(|_| {
-            self.note_bulk(files)?;
+            self.note_files(BULK, files)?;
             self.log
                 .insert(segment_key(segment.number), value)
                 .map(drop)
@@ -241,16 +298,7 @@ impl Journal for SledJournal {
     }
 
     fn segments(&self) -> Result<Vec<SegmentEntry>> {
-        let entries = self.log.range(SEGMENT_BIT.to_be_bytes()..);
-        entries
-            .map(|entry| {
-                let (_, value) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
-                serde_json::from_slice(&value).map_err(|e| {
-                    let detail = format!("the entry of a segment: {e}");
-                    Error::corrupt(&self.folder.join("db"), detail)
-                })
-            })
-            .collect()
+        self.named_segments()
     }
 
     fn release(&self, numbers: &[u64]) -> Result<()> {
@@ -305,17 +353,19 @@ impl Journal for SledJournal {
 
     fn image(&self) -> Result<LogImage> {
         // Nothing is added meanwhile, so the two fit together.
-        let bulk = self.lock_bulk();
+        let beside = self.lock_beside();
         let frames = self.frames()?;
-        let mut read = bulk.read(self.sealed())?;
+        let mut read = beside.bulk.read(self.sealed())?;
         read.noted_version = self.bulk_version.load(Ordering::SeqCst);
+        read.add(beside.strip.read(self.sealed())?);
         Ok(LogImage { frames, bulk: read })
     }
 
     fn stored_bytes(&self) -> Result<u64> {
         let sled = self.db.size_on_disk();
         let sled = sled.map_err(|e| sled_error("measuring", &self.folder, e))?;
-        Ok(sled + self.lock_bulk().bytes())
+        let beside = self.lock_beside();
+        Ok(sled + beside.bulk.bytes() + beside.strip.bytes())
     }
 }
 
@@ -327,15 +377,15 @@ fn read_changes(folder: &Path, meta: &sled::Tree) -> Result<u64> {
     Ok(changes.map_or(0, u64::from_be_bytes))
 }
 
-fn bulk_note(folder: &Path, meta: &sled::Tree) -> Result<bulk::Note> {
+fn bulk_note(folder: &Path, meta: &sled::Tree, kind: bulk::Kind) -> Result<bulk::Note> {
     let value = meta
-        .get(BULK_KEY)
+        .get(kind.prefix)
         .map_err(|e| sled_error("reading", folder, e))?;
     let Some(value) = value else {
         return Ok(bulk::Note::default());
     };
     serde_json::from_slice(&value).map_err(|e| {
-        let detail = format!("the note about bulk files: {e}");
+        let detail = format!("the note about {} files: {e}", kind.prefix);
         Error::corrupt(&folder.join("db"), detail)
     })
 }
@@ -364,12 +414,16 @@ pub(super) fn sled_error(action: &'static str, folder: &Path, error: sled::Error
 // Opened files may only be dropped after sled's threads are gone; the last flush is ours.
 impl Drop for SledJournal {
     fn drop(&mut self) {
-        let files = self.lock_bulk().count();
+        self.handing_on.end();
+        let files = self.lock_beside().bulk.count();
         let _ = self
-            .write(|_| self.note_bulk(files))
+            .hand_on()
+            .and_then(|()| self.write(|_| self.note_files(BULK, files)))
             .and_then(|()| self.mark.sync());
     }
 }
 
+#[cfg(test)]
+mod strip_tests;
 #[cfg(test)]
 mod tests;

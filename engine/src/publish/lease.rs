@@ -1,7 +1,8 @@
 //! Snapshots that a reader of this process holds.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 type Held = HashMap<(String, i64), usize>;
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder, BooleanArray, FixedSizeBinaryArray,
-    FixedSizeBinaryBuilder, Int64Array, RecordBatch, UInt8Array, UInt16Array, UInt32Array,
-    UInt64Array,
+    Array, ArrayRef, AsArray, BinaryViewArray, BinaryViewBuilder, BooleanArray,
+    FixedSizeBinaryArray, FixedSizeBinaryBuilder, Int64Array, RecordBatch, UInt8Array, UInt16Array,
+    UInt32Array, UInt64Array,
 };
+use arrow::buffer::Buffer;
 use arrow::datatypes::{
     DataType, Field, Int64Type, Schema, SchemaRef, UInt8Type, UInt16Type, UInt32Type,
 };
@@ -17,6 +18,9 @@ use crate::journal::{Commit, Operation, Record, Records};
 
 /// Every batch but the last has this many rows, so that a row is found by its number.
 pub(crate) const BATCH_ROWS: usize = 4_096;
+
+/// The column of the cells.
+const CELLS: usize = 8;
 
 const PUT_NEW: u8 = 1;
 const PUT_EXISTING: u8 = 2;
@@ -42,7 +46,7 @@ pub(crate) fn schema() -> SchemaRef {
         field("created", DataType::Int64, true),
         field("operation", DataType::UInt8, false),
         field("version_offset", DataType::UInt32, true),
-        field("cells", DataType::Binary, true),
+        field("cells", DataType::BinaryView, true),
     ]))
 }
 
@@ -72,21 +76,18 @@ impl<'a> Batches<'a> {
         }
     }
 
-    pub(super) fn next(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+    /// The next batch; `order` are its rows in the order of the segment.
+    pub(super) fn next(&mut self, order: &[u16]) -> Result<Option<RecordBatch>, ArrowError> {
         let rows: Vec<_> = self.rows.by_ref().take(BATCH_ROWS).collect();
         if rows.is_empty() {
             return Ok(None);
         }
         let mut ids = FixedSizeBinaryBuilder::with_capacity(rows.len(), 16);
-        let mut cells = BinaryBuilder::with_capacity(rows.len(), 0);
         for (change, _) in &rows {
             ids.append_value(change.record.id.to_be_bytes())?;
-            match change.record.operation {
-                Operation::Put { cells: bytes, .. } => cells.append_value(bytes),
-                Operation::Delete => cells.append_null(),
-            }
         }
         let changes = || rows.iter().map(|(change, _)| change);
+        let cells: Vec<_> = changes().map(|c| cells_of(&c.record.operation)).collect();
         let columns: Vec<ArrayRef> = vec![
             Arc::new(UInt64Array::from_iter_values(changes().map(|c| c.version))),
             Arc::new(Int64Array::from_iter_values(changes().map(|c| c.committed))),
@@ -107,10 +108,38 @@ impl<'a> Batches<'a> {
                     Operation::Delete => None,
                 },
             ))),
-            Arc::new(cells.finish()),
+            Arc::new(cells_in_order(&cells, order)?),
         ];
         RecordBatch::try_new(schema(), columns).map(Some)
     }
+}
+
+fn cells_of<'a>(operation: &Operation<'a>) -> Option<&'a [u8]> {
+    match operation {
+        Operation::Put { cells, .. } => Some(cells),
+        Operation::Delete => None,
+    }
+}
+
+/// A column of cells whose bytes stand in another order than its rows.
+fn cells_in_order(cells: &[Option<&[u8]>], order: &[u16]) -> Result<BinaryViewArray, ArrowError> {
+    let length = cells.iter().flatten().map(|cells| cells.len()).sum();
+    let mut bytes = Vec::with_capacity(length);
+    let mut starts = vec![0; cells.len()];
+    for row in order.iter().map(|row| usize::from(*row)) {
+        starts[row] = u32::try_from(bytes.len())
+            .map_err(|_| ArrowError::MemoryError("a batch holds at most 4 GiB".to_owned()))?;
+        bytes.extend_from_slice(cells[row].unwrap_or_default());
+    }
+    let mut column = BinaryViewBuilder::with_capacity(cells.len());
+    let block = column.append_block(Buffer::from_vec(bytes));
+    for (cells, start) in cells.iter().zip(starts) {
+        match cells {
+            Some(cells) => column.try_append_view(block, start, cells.len() as u32)?,
+            None => column.append_null(),
+        }
+    }
+    Ok(column.finish())
 }
 
 fn operation_code(operation: &Operation<'_>) -> u8 {
@@ -119,6 +148,16 @@ fn operation_code(operation: &Operation<'_>) -> u8 {
         Operation::Put { existed: true, .. } => PUT_EXISTING,
         Operation::Delete => DELETE,
     }
+}
+
+/// A batch as it is written now. In segments of format 1 cells stood in the order of the rows; their bytes are lent.
+fn with_views(batch: RecordBatch) -> Option<RecordBatch> {
+    let Some(cells) = batch.columns().get(CELLS)?.as_binary_opt::<i32>() else {
+        return Some(batch);
+    };
+    let mut columns = batch.columns().to_vec();
+    columns[CELLS] = Arc::new(BinaryViewArray::from(cells));
+    RecordBatch::try_new(schema(), columns).ok()
 }
 
 /// The columns of one batch, ready to be read.
@@ -130,11 +169,12 @@ pub(super) struct Columns {
     created: Int64Array,
     operation: UInt8Array,
     version_offset: UInt32Array,
-    cells: BinaryArray,
+    cells: BinaryViewArray,
 }
 
 impl Columns {
     pub(super) fn of(batch: RecordBatch) -> Option<Self> {
+        let batch = with_views(batch)?;
         let column = |at: usize| batch.column(at);
         Some(Columns {
             committed: column(1).as_primitive_opt::<Int64Type>()?.clone(),
@@ -143,7 +183,7 @@ impl Columns {
             created: column(5).as_primitive_opt::<Int64Type>()?.clone(),
             operation: column(6).as_primitive_opt::<UInt8Type>()?.clone(),
             version_offset: column(7).as_primitive_opt::<UInt32Type>()?.clone(),
-            cells: column(8).as_binary_opt::<i32>()?.clone(),
+            cells: column(CELLS).as_binary_view_opt()?.clone(),
             batch,
         })
     }
@@ -185,5 +225,63 @@ impl Columns {
             version,
             committed: self.committed.value(row),
         })
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use arrow::array::BinaryArray;
+
+    use super::*;
+
+    const LONG: [&[u8]; 3] = [
+        b"the first of the rows",
+        b"the second of the rows",
+        b"the third of the rows",
+    ];
+
+    #[test]
+    fn bytes_of_cells_stand_in_the_order_and_rows_keep_their_numbers() {
+        let rows = [Some(LONG[0]), None, Some(LONG[1]), Some(LONG[2])];
+        let cells = cells_in_order(&rows, &[3, 0, 1, 2]).unwrap();
+        let bytes = [LONG[2], LONG[0], LONG[1]].concat();
+        assert_eq!(cells.data_buffers()[0].as_slice(), bytes);
+        assert_eq!(cells.iter().collect::<Vec<_>>(), rows);
+        let short = [Some(&b"a"[..]), Some(b""), None];
+        let cells = cells_in_order(&short, &[2, 1, 0]).unwrap();
+        assert_eq!(cells.iter().collect::<Vec<_>>(), short);
+    }
+
+    #[test]
+    fn a_batch_of_format_1_is_read_as_one_of_today() {
+        let commit = Commit {
+            first_version: 1,
+            rows: 3,
+            committed: 5,
+            payload: LONG.iter().fold(Vec::new(), |mut payload, cells| {
+                let operation = Operation::Put {
+                    existed: false,
+                    version_offset: None,
+                    cells,
+                };
+                let record = Record {
+                    table: 1,
+                    id: cells.len() as u128,
+                    created: None,
+                    operation,
+                };
+                record.encode(&mut payload);
+                payload
+            }),
+        };
+        let today = Batches::of(std::iter::once(&commit)).next(&[2, 1, 0]);
+        let today = today.unwrap().unwrap();
+        let mut columns = today.columns().to_vec();
+        columns[CELLS] = Arc::new(BinaryArray::from_iter_values(LONG));
+        let mut fields = today.schema().fields().to_vec();
+        fields[CELLS] = Arc::new(Field::new("cells", DataType::Binary, true));
+        let before = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).unwrap();
+        assert_eq!(Columns::of(before).unwrap().batch, today);
     }
 }

@@ -1,17 +1,19 @@
 //! The footer of a segment: where everything stands, and what its bytes add up to.
 //!
 //! ```text
-//! u32 format, 1 | u32 batches | u32 runs | u32 rows | u64 first version
+//! u32 format, 2 | u32 batches | u32 runs | u32 rows | u64 first version
 //! the parts, each u64 offset | u64 length | u32 CRC-32C: schema, order, filter, then a batch each
 //! per run: u16 table | i32 partition | u32 start | u32 end | u128 least id | u128 greatest id
 //! ```
+//! In format 1 the cells of a batch stood in the order of its rows; it is still read.
 //! A run is the rows of one table and partition in the order. All integers are little-endian.
 
 use super::SegmentEntry;
 use crate::checksum::crc32c;
 use crate::clock::Ticks;
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+const OLDEST_FORMAT: u32 = 1;
 const HEADER_BYTES: usize = 24;
 const PART_BYTES: usize = 20;
 const RUN_BYTES: usize = 46;
@@ -87,7 +89,8 @@ impl Footer {
         let runs = u32_at(header, 8)? as usize;
         let parts = batches.checked_add(FIXED_PARTS)?;
         let (parts_bytes, runs_bytes) = rest.split_at_checked(parts.checked_mul(PART_BYTES)?)?;
-        if format != FORMAT || runs_bytes.len() != runs.checked_mul(RUN_BYTES)? {
+        let is_known = (OLDEST_FORMAT..=FORMAT).contains(&format);
+        if !is_known || runs_bytes.len() != runs.checked_mul(RUN_BYTES)? {
             return None;
         }
         let mut parts = parts_bytes
@@ -158,6 +161,21 @@ pub(super) fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 
 fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
     array(bytes, at).map(u64::from_le_bytes)
+}
+
+/// The file with the checksum of its footer put right, as far as there is one.
+#[cfg(any(test, fuzzing))]
+pub(super) fn with_checksum(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let Some(tail) = bytes.len().checked_sub(TAIL_BYTES) else {
+        return bytes;
+    };
+    let length = u32_at(&bytes, tail).unwrap_or_default() as usize;
+    if let Some(start) = tail.checked_sub(length) {
+        let crc = crc32c(&[&bytes[start..tail]]);
+        bytes[tail + 4..tail + 8].copy_from_slice(&crc.to_le_bytes());
+    }
+    bytes
 }
 
 #[cfg(test)]

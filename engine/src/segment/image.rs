@@ -39,6 +39,13 @@ impl Image {
     pub(super) fn raw(&self) -> &[u8] {
         &self.bytes
     }
+
+    /// Lets go of the pages of a part: to check it every byte was read, and of most parts only few are needed at a time.
+    fn release(&self, part: &Part) {
+        if let Some(map) = &self.map {
+            map::release(map, part.offset as usize, part.length as usize);
+        }
+    }
 }
 
 /// What owns the bytes of a mapped segment.
@@ -145,12 +152,7 @@ impl Segment {
             return Err(Error::corrupt(&self.path, format!("it ends before {what}")));
         }
         let bytes = image.bytes.slice_with_length(start, length);
-        let crc32c = crc32c(&[&bytes]);
-        if let Some(map) = &image.map {
-            // To check it every byte was read; of most parts only few are needed at a time.
-            map::release(map, start, length);
-        }
-        if crc32c != part.crc32c {
+        if crc32c(&[&bytes]) != part.crc32c {
             let detail = format!("{what} fails its checksum");
             return Err(Error::corrupt(&self.path, detail));
         }
@@ -171,7 +173,9 @@ impl Segment {
             return Ok(filter);
         }
         let filter = self.part(image, &image.footer.filter, "the filter")?;
-        Ok(image.filter.get_or_init(|| filter.to_vec()))
+        let filter = image.filter.get_or_init(|| filter.to_vec());
+        image.release(&image.footer.filter);
+        Ok(filter)
     }
 
     pub(super) fn columns<'i>(&self, image: &'i Image, batch: usize) -> Result<&'i Columns> {
@@ -182,10 +186,12 @@ impl Segment {
         }
         let schema = self.part(image, &image.footer.schema, "the schema")?;
         let what = format!("batch {batch}");
-        let message = self.part(image, &image.footer.batches[batch], &what)?;
+        let part = &image.footer.batches[batch];
+        let message = self.part(image, part, &what)?;
         let columns = decode(schema, message)
             .filter(|columns| columns.batch.num_rows() == batch_rows(&image.footer, batch))
             .ok_or_else(|| Error::corrupt(&self.path, format!("{what} does not parse")))?;
+        image.release(part);
         Ok(cell.get_or_init(|| columns))
     }
 

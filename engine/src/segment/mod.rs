@@ -4,7 +4,8 @@
 //! reader takes it as it is; what finds a row in it follows, and a footer with checksums ends it.
 //!
 //! ```text
-//! Arrow IPC stream   schema, record batches of 4,096 rows in version order, end of stream
+//! Arrow IPC stream   schema, record batches of 4,096 rows in version order, end of stream. The bytes of a batch's cells
+//!                    stand in the order of the order: a merge wants rows whose ids are neighbours
 //! order              u32 a row: the rows sorted by table, partition of the base layout, id, version
 //! filter             tells whether an id of a table may be in the segment
 //! footer             where all of that stands, and a CRC-32C of each part (footer.rs)
@@ -35,9 +36,15 @@ pub(crate) use writer::SegmentWriter;
 use crate::clock::Ticks;
 
 /// Reads a footer that no checksum covers, for a test that no bytes make it panic.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) fn decode_footer(bytes: &[u8]) -> bool {
     footer::Footer::decode(bytes).is_some()
+}
+
+/// A segment's file with the checksum of its footer put right, for the same.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn with_footer_checksum(bytes: &[u8]) -> Vec<u8> {
+    footer::with_checksum(bytes)
 }
 
 /// A segment as the journal names it.

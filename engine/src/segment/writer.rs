@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow::ipc::writer::StreamWriter;
 
-use super::columns::{Batches, schema};
+use super::columns::{BATCH_ROWS, Batches, schema};
 use super::filter;
 use super::footer::{Footer, MAGIC, Part, Run};
 use crate::checksum::crc32c;
@@ -50,7 +50,10 @@ impl<W: Write> SegmentWriter<W> {
         let mut stream = StreamWriter::try_new(Vec::new(), &schema()).map_err(io::Error::other)?;
         footer.schema = self.part(&std::mem::take(stream.get_mut()))?;
         let mut batches = Batches::of(commits.iter().map(|c| &**c));
-        while let Some(batch) = batches.next().map_err(io::Error::other)? {
+        for order in by_batch(&keys) {
+            let Some(batch) = batches.next(&order).map_err(io::Error::other)? else {
+                break;
+            };
             stream.write(&batch).map_err(io::Error::other)?;
             let message = std::mem::take(stream.get_mut());
             footer.batches.push(self.part(&message)?);
@@ -97,6 +100,16 @@ fn sorted_keys(commits: &[Arc<Commit>], granularity: &dyn Fn(u16) -> Granularity
         .collect();
     keys.sort_unstable();
     keys
+}
+
+/// The rows of each batch, numbered within it, in the order of the keys.
+fn by_batch(keys: &[Key]) -> Vec<Vec<u16>> {
+    let mut batches = vec![Vec::new(); keys.len().div_ceil(BATCH_ROWS)];
+    for key in keys {
+        let row = key.row as usize;
+        batches[row / BATCH_ROWS].push((row % BATCH_ROWS) as u16);
+    }
+    batches
 }
 
 fn runs(keys: &[Key]) -> Vec<Run> {

@@ -51,16 +51,14 @@ impl Random {
     }
 }
 
-fn start_writer(folder: &Path, mistake: Option<&str>) -> (Child, Receiver<String>) {
+fn start_writer(folder: &Path, variable: Option<(&str, &str)>) -> (Child, Receiver<String>) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", "writes_until_the_power_is_cut", "--nocapture"])
         .env(writer::FOLDER_VARIABLE, folder)
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
-    if let Some(mistake) = mistake {
-        command.env(lakestage_engine::faults::MISTAKE_VARIABLE, mistake);
-    }
+    command.envs(variable);
     let mut child = command.spawn().unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());
     let (said, heard) = channel();
@@ -81,7 +79,8 @@ fn cut_once(
     random: &mut Random,
     mistake: Option<&str>,
 ) -> Result<(), String> {
-    let (mut child, heard) = start_writer(&disk.path(), mistake);
+    let variable = mistake.map(|mistake| (lakestage_engine::faults::MISTAKE_VARIABLE, mistake));
+    let (mut child, heard) = start_writer(&disk.path(), variable);
     let silent = Duration::from_millis(SILENT_MS);
     let mut acknowledged = 0;
     let (after, count) = match random.below(2) {
@@ -122,7 +121,6 @@ fn cut_once(
 /// `None` if there is no such disk here; the number of acknowledged commits, or what was not kept.
 fn cut(kind: Kind, cuts: u32, mistake: Option<&str>) -> Option<Result<usize, String>> {
     // A process that another test starts holds our locks until it runs its own program.
-    static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut random = Random::new();
     let mut acknowledged = 0;
@@ -140,6 +138,49 @@ fn cut(kind: Kind, cuts: u32, mistake: Option<&str>) -> Option<Result<usize, Str
         acknowledged += known.commits();
     }
     Some(Ok(acknowledged))
+}
+
+/// One writer at a time; those who are to hear of it must not have two cuts at once.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Where commits are not synced the last are lost, and their versions never come again.
+#[test]
+fn power_cuts_let_no_version_come_again_where_commits_may_be_lost() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(mut disk) = Disk::new(Kind::Ext4, MEBIBYTES) else {
+        return;
+    };
+    let mut random = Random::new();
+    writer::set_up(&disk.path());
+    let mut highest = 0;
+    for _ in 0..5 {
+        let (mut child, heard) = start_writer(&disk.path(), Some((writer::WEAKER_VARIABLE, "1")));
+        let hear = |line: String, highest: &mut u64| {
+            let words: Vec<&str> = line.split(' ').collect();
+            if words.contains(&"acknowledged") {
+                let last: u64 = words[words.len() - 1].parse().unwrap();
+                *highest = (*highest).max(last);
+            }
+        };
+        hear(
+            heard
+                .recv_timeout(Duration::from_millis(SILENT_MS))
+                .unwrap(),
+            &mut highest,
+        );
+        thread::sleep(Duration::from_millis(random.below(CUT_WITHIN_MS)));
+        disk.cut();
+        let _ = child.kill();
+        child.wait().unwrap();
+        heard.iter().for_each(|line| hear(line, &mut highest));
+        disk.power_on();
+        let environment = writer::open(&disk.path()).unwrap();
+        let last = environment.last_version();
+        assert!(
+            last >= highest,
+            "{highest} was given out, and {last} is the last"
+        );
+    }
 }
 
 fn nothing_is_lost(kind: Kind, cuts: u32) {
@@ -182,6 +223,8 @@ fn each_mistake_that_is_made_on_purpose_turns_the_power_cuts_red() {
     let mistakes = [
         "entries of 16 KiB",
         "the journal is not synced",
+        "the strip is not synced",
+        "the strip is used again before sled has it",
         "a commit is acknowledged before it is written",
         "a segment is not synced",
         "a pack is not synced",

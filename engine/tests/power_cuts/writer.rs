@@ -5,11 +5,14 @@ use std::thread;
 use std::time::Duration;
 
 use lakestage_engine::{
-    Environment, EnvironmentSettings, FileFormat, FileOptions, FolderLake, LinkTableOptions,
-    NewConsumer, NewLink, OpenOptions, Result, TableOptions, TableSchema, Value, Write,
+    Durability, Environment, EnvironmentSettings, FileFormat, FileOptions, FolderLake,
+    LinkTableOptions, NewConsumer, NewLink, OpenOptions, Result, TableOptions, TableSchema, Value,
+    Write,
 };
 
 pub const FOLDER_VARIABLE: &str = "LAKESTAGE_TEST_DISK";
+/// Whether commits are not synced.
+pub const WEAKER_VARIABLE: &str = "LAKESTAGE_TEST_WEAKER";
 pub const THREADS: u64 = 3;
 pub const CONSUMER: &str = "reader";
 pub const FILESYSTEM: &str = "dataverse-contoso-org1";
@@ -46,7 +49,12 @@ pub fn changes(number: u64) -> u64 {
 }
 
 pub fn open(folder: &Path) -> Result<Environment> {
+    let durability = match std::env::var_os(WEAKER_VARIABLE) {
+        Some(_) => Durability::LostOnPowerCut,
+        None => Durability::Synced,
+    };
     let options = OpenOptions {
+        durability,
         segment_bytes: SEGMENT_BYTES,
         ..OpenOptions::default()
     };

@@ -137,6 +137,26 @@ impl Planted {
         parts.iter().flat_map(|part| self.files_in(part)).collect()
     }
 
+    /// Flips a bit of a text wherever it stands in the journal: sled may hold a page twice, and what is
+    /// in sled may still stand in the strip.
+    pub fn spoil_in_journal(&self, text: &[u8]) {
+        let mut spoiled = 0;
+        for path in self
+            .files_in("journal")
+            .into_iter()
+            .filter(|path| path.is_file())
+        {
+            let mut bytes = fs::read(&path).unwrap();
+            let windows = bytes.windows(text.len()).enumerate();
+            let found = windows.filter(|(_, window)| *window == text);
+            let places: Vec<usize> = found.map(|(at, _)| at).collect();
+            places.iter().for_each(|at| bytes[*at] ^= 4);
+            spoiled += places.len();
+            fs::write(&path, &bytes).unwrap();
+        }
+        assert!(spoiled > 0);
+    }
+
     pub fn lake_files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         walk(&self.folder.path().join("lake"), &mut files);

@@ -159,3 +159,14 @@ fn commit_at(bytes: &[u8], first_version: u64, committed: Ticks) -> Option<(Comm
 fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b))
 }
+
+/// A file with the checksum of the header behind its first block put right.
+#[cfg(any(test, fuzzing))]
+pub(super) fn with_checksum(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    if let Some(header) = bytes.get_mut(ALIGNMENT_BYTES..ALIGNMENT_BYTES + HEADER_BYTES) {
+        let crc = crc32c(&[&header[..60]]);
+        header[60..].copy_from_slice(&crc.to_le_bytes());
+    }
+    bytes
+}

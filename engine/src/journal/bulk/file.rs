@@ -5,8 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::FileId;
 use super::batch::{self, ALIGNMENT_BYTES, HEADER_BYTES};
+use super::{FileId, STRIP};
 use crate::checksum::crc32c;
 use crate::error::{IoContext, Result};
 use crate::faults::{self, Operation};
@@ -128,12 +128,12 @@ impl BulkFile {
         (ALIGNMENT_BYTES + HEADER_BYTES + body) as u64 <= self.bytes
     }
 
-    /// Whether nothing in it counts any more.
-    pub(super) fn is_sealed(&self, sealed: u64) -> bool {
-        self.last_version <= sealed
+    /// Whether nothing in it counts any more where everything stands elsewhere up to a version.
+    pub(super) fn is_free(&self, elsewhere: u64) -> bool {
+        self.last_version <= elsewhere
     }
 
-    /// Begins to fill it anew. What stands in it is sealed, and so it does not count.
+    /// Begins to fill it anew. What stands in it stands elsewhere, and so it does not count.
     pub(super) fn begin_again(&mut self) {
         self.used = ALIGNMENT_BYTES as u64;
     }
@@ -160,14 +160,33 @@ impl BulkFile {
             file: &self.file,
             offset: self.used,
         };
-        let mut out = BufWriter::with_capacity(BUFFER_BYTES, at);
+        let bytes = HEADER_BYTES + batch::body_bytes(commits);
+        // Whole pages, so that none has to be read first.
+        let padding = bytes.next_multiple_of(ALIGNMENT_BYTES) - bytes;
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES.min(bytes + padding), at);
         batch::write(&mut out, &self.id, commits)?;
+        out.write_all(&[0; ALIGNMENT_BYTES][..padding])?;
         out.flush()?;
+        let end = out.get_ref().offset;
+        drop(out);
+        self.fdatasync()?;
+        Ok(end)
+    }
+
+    fn fdatasync(&self) -> io::Result<()> {
         faults::meet(Operation::Sync, &self.path)?;
-        if !faults::makes("the journal is not synced") {
-            rustix::fs::fdatasync(&self.file)?;
+        let is_strip = self.path.ends_with(STRIP.name(0));
+        if faults::makes("the journal is not synced")
+            || is_strip && faults::makes("the strip is not synced")
+        {
+            return Ok(());
         }
-        Ok(out.get_ref().offset)
+        Ok(rustix::fs::fdatasync(&self.file)?)
+    }
+
+    pub(super) fn sync(&self) -> Result<()> {
+        self.fdatasync()
+            .context("syncing commits that were read", &self.path)
     }
 
     pub(super) fn content(&self) -> Result<Vec<u8>> {

@@ -1,13 +1,14 @@
 //! What stands in bulk files: batches, and what is wrong.
 
 use super::batch::{self, ALIGNMENT_BYTES, AtPlace, HEADER_BYTES};
-use super::{FileId, name};
+use super::{FileId, Kind, STRIP};
 use crate::journal::Commit;
 
 /// A batch that is not sealed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BulkBatch {
-    /// The number of its file, and where in it.
+    /// The kind and the number of its file, and where in it.
+    pub kind: Kind,
     pub file: usize,
     pub offset: u64,
     pub end: u64,
@@ -27,6 +28,17 @@ pub(crate) struct BulkFault {
     pub rule: String,
     /// The first version of the batch, where it is known.
     pub first_version: Option<u64>,
+    /// The last one that it claims to have, where it is known.
+    pub last_version: Option<u64>,
+}
+
+impl BulkFault {
+    /// Whether it is about nothing that counts where sled has everything up to a version: what waits in
+    /// the strip comes behind that.
+    pub fn is_past(&self, in_sled: u64) -> bool {
+        let is_in_strip = self.file.starts_with(STRIP.prefix);
+        is_in_strip && self.last_version.is_some_and(|last| last <= in_sled)
+    }
 }
 
 /// Everything that bulk files hold and no segment.
@@ -40,15 +52,30 @@ pub(crate) struct BulkRead {
 }
 
 impl BulkRead {
+    /// Adds what another kind of files holds.
+    pub fn add(&mut self, other: BulkRead) {
+        self.batches.extend(other.batches);
+        self.batches.sort_by_key(|batch| batch.first_version);
+        self.faults.extend(other.faults);
+        self.noted_version = self.noted_version.max(other.noted_version);
+    }
+
     /// Adds what a file holds behind a version.
-    pub(super) fn file(&mut self, number: usize, content: &[u8], id: &FileId, sealed: u64) {
+    pub(super) fn file(
+        &mut self,
+        file: (Kind, usize),
+        content: &[u8],
+        id: &FileId,
+        elsewhere: u64,
+    ) {
+        let (kind, number) = file;
         let mut at = ALIGNMENT_BYTES;
         while at < content.len() {
             let header = match batch::header(&content[at..], id) {
-                AtPlace::Batch(header) if header.last_version > sealed => header,
-                AtPlace::Damaged(version) if version > sealed => {
+                AtPlace::Batch(header) if header.last_version > elsewhere => header,
+                AtPlace::Damaged(version) if version > elsewhere => {
                     let rule = "the header of a batch of commits fails its checksum";
-                    self.fault(number, at, rule.to_owned(), None);
+                    self.fault(kind.name(number), at, rule.to_owned(), (None, version));
                     at += ALIGNMENT_BYTES;
                     continue;
                 }
@@ -60,6 +87,7 @@ impl BulkRead {
             let (commits, fault) = batch::commits(&header, &content[at + HEADER_BYTES..]);
             let end = at + HEADER_BYTES + header.bytes as usize;
             self.batches.push(BulkBatch {
+                kind,
                 file: number,
                 offset: at as u64,
                 end: end as u64,
@@ -69,18 +97,20 @@ impl BulkRead {
                 is_whole: fault.is_none(),
             });
             if let Some(rule) = fault {
-                self.fault(number, at, rule, Some(header.first_version));
+                let versions = (Some(header.first_version), header.last_version);
+                self.fault(kind.name(number), at, rule, versions);
             }
             at = end.next_multiple_of(ALIGNMENT_BYTES);
         }
     }
 
-    fn fault(&mut self, number: usize, at: usize, rule: String, first_version: Option<u64>) {
+    fn fault(&mut self, file: String, at: usize, rule: String, versions: (Option<u64>, u64)) {
         self.faults.push(BulkFault {
-            file: name(number),
+            file,
             offset: at as u64,
             rule,
-            first_version,
+            first_version: versions.0,
+            last_version: Some(versions.1),
         });
     }
 }

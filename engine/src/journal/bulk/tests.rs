@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use super::*;
-use crate::journal::{Durability, Journal as _, ReadLog, SledJournal, replay};
+use crate::journal::replay::{self, InSled};
+use crate::journal::{Durability, Gaps, Journal as _, ReadLog, SledJournal};
 use crate::segment::SegmentEntry;
 
 const LARGE: usize = 100_000;
@@ -47,7 +48,7 @@ fn killed(folder: &Path) -> tempfile::TempDir {
 }
 
 fn flip(folder: &Path, offset: usize) {
-    let path = folder.join(name(0));
+    let path = folder.join(BULK.name(0));
     let mut bytes = fs::read(&path).unwrap();
     bytes[offset] ^= 4;
     fs::write(&path, bytes).unwrap();
@@ -74,12 +75,13 @@ fn large_and_small_batches_come_back_in_their_order() {
         append(&journal, &commits[1..3]);
         append(&journal, &commits[3..4]);
         append(&journal, &commits[4..]);
+        journal.hand_on().unwrap();
         let frames = journal.image().unwrap().frames;
         assert_eq!(frames.len(), 2, "large batches are not in sled");
     }
     let journal = SledJournal::open(folder.path()).unwrap();
     assert_eq!(journal.commits().unwrap(), commits);
-    let read = ReadLog::of(&journal.image().unwrap(), 0);
+    let read = ReadLog::of(&journal.image().unwrap(), 0, 0, &Gaps::default());
     assert_eq!((read.commits, read.faults), (commits.to_vec(), vec![]));
     journal.seal(&segment(1, 1, 6)).unwrap();
     append(&journal, &[commit(13, LARGE)]);
@@ -153,7 +155,7 @@ fn a_missing_or_cut_file_is_named() {
         let journal = SledJournal::open(folder.path()).unwrap();
         append(&journal, &[commit(1, LARGE)]);
     }
-    let path = folder.path().join(name(0));
+    let path = folder.path().join(BULK.name(0));
     File::options()
         .write(true)
         .open(&path)
@@ -183,7 +185,7 @@ fn every_flipped_bit_of_a_batch_is_noticed() {
     batch::write(&mut good, &ID, &commits).unwrap();
     let read = |content: &[u8]| {
         let mut read = BulkRead::default();
-        read.file(0, content, &ID, 0);
+        read.file((BULK, 0), content, &ID, 0);
         read
     };
     assert_eq!(read(&good).batches[0].commits, commits);
@@ -194,8 +196,10 @@ fn every_flipped_bit_of_a_batch_is_noticed() {
         let is_named = !found.faults.is_empty();
         assert!(is_named, "byte {byte}");
         // A later commit proves that the batch was whole.
+        let journal = Path::new("journal");
         let mut followed = found;
         followed.batches.push(BulkBatch {
+            kind: BULK,
             file: 1,
             offset: 4_096,
             end: 9_000,
@@ -204,7 +208,16 @@ fn every_flipped_bit_of_a_batch_is_noticed() {
             commits: vec![commit(5, 10)],
             is_whole: true,
         });
-        assert!(replay::replay(Path::new("journal"), &[], followed, 0).is_err());
+        assert!(
+            replay::replay(
+                journal,
+                InSled::of(journal, &[], 0).unwrap(),
+                followed,
+                0,
+                &Gaps::default()
+            )
+            .is_err()
+        );
     }
 }
 
@@ -216,6 +229,6 @@ fn a_payload_that_looks_like_a_batch_is_none() {
     let mut content = vec![0; 4_096];
     content.extend_from_slice(&inner);
     let mut read = BulkRead::default();
-    read.file(0, &content, &ID, 0);
+    read.file((BULK, 0), &content, &ID, 0);
     assert_eq!(read, BulkRead::default());
 }

@@ -4,15 +4,15 @@ use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{MutexGuard, PoisonError};
 
-use super::super::bulk::{self, BulkLog};
+use super::super::bulk::{self, BULK, Kind, STRIP};
 use super::super::frame::{frame_bytes_max, frames};
-use super::super::{Commit, Durability, Journal as _, opening};
-use super::{APPLY_BYTES_MAX, APPLY_KEYS_MAX, BULK_KEY, SEGMENT_BIT, SledJournal, Writer};
+use super::super::{Commit, Durability, opening};
+use super::{APPLY_BYTES_MAX, APPLY_KEYS_MAX, Beside, SEGMENT_BIT, SledLog, Writer};
 use super::{frame_number, sled_error};
 use crate::error::{Error, IoContext, Result};
 use crate::faults::{self, Operation};
 
-impl SledJournal {
+impl SledLog {
     /// Runs one write, then makes it durable; the first failure ends all writing.
     pub(super) fn write(
         &self,
@@ -21,53 +21,103 @@ impl SledJournal {
         self.write_as(Durability::Synced, change)
     }
 
-    pub(super) fn lock_bulk(&self) -> MutexGuard<'_, BulkLog> {
-        self.bulk.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn lock_beside(&self) -> MutexGuard<'_, Beside> {
+        self.beside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn check_poison(&self) -> Result<()> {
+        match &*self.poison.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(()),
+            Some(reason) => Err(Error::Poisoned {
+                reason: reason.clone(),
+            }),
+        }
+    }
+
+    pub(super) fn set_poison(&self, reason: &str) {
+        let mut poison = self.poison.lock().unwrap_or_else(PoisonError::into_inner);
+        poison.get_or_insert_with(|| reason.to_owned());
     }
 
     pub(super) fn sealed(&self) -> u64 {
         self.sealed_version.load(Ordering::SeqCst)
     }
 
-    /// Notes in sled which bulk files there are, to be made durable by whoever calls.
-    pub(super) fn note_bulk(&self, files: usize) -> Result<(), sled::Error> {
+    /// Notes in sled which files of a kind there are, to be made durable by whoever calls.
+    pub(super) fn note_files(&self, kind: Kind, files: usize) -> Result<(), sled::Error> {
         if files == 0 {
             return Ok(());
         }
+        // Up to where the strip holds commits is not noted: they go on to sled.
+        let last_version = match kind == BULK {
+            true => self.bulk_version.load(Ordering::SeqCst),
+            false => 0,
+        };
         let note = bulk::Note {
             files,
-            last_version: self.bulk_version.load(Ordering::SeqCst),
+            last_version,
         };
         let note =
             serde_json::to_vec(&note).map_err(|e| sled::Error::Unsupported(e.to_string()))?;
-        self.meta.insert(BULK_KEY, note).map(drop)
+        self.meta.insert(kind.prefix, note).map(drop)
     }
 
-    /// Writes a batch past sled; `false` if there is no room for it there.
-    pub(super) fn append_bulk(&self, bulk: &mut BulkLog, commits: &[Commit]) -> Result<bool> {
-        self.check()?;
+    /// Writes a batch beside sled; `false` if there is no room for it there.
+    pub(super) fn append_beside(&self, beside: &mut Beside, commits: &[Commit]) -> Result<bool> {
+        self.check_poison()?;
+        let is_small = beside.is_read && STRIP.takes(commits);
+        if !is_small && !BULK.takes(commits) {
+            return Ok(false);
+        }
         // What came before must not be lost where this is not.
         if self.is_behind.swap(false, Ordering::SeqCst) {
             self.write(|_| Ok(()))?;
         }
-        if !bulk.place(commits, self.sealed()) {
-            if !bulk.grow(commits)? {
-                return Ok(false);
-            }
-            self.write(|_| self.note_bulk(bulk.count()))?;
+        let has_room = match is_small {
+            true => self.make_room_in_strip(beside, commits)?,
+            false => self.make_room_in_bulk(beside, commits)?,
+        };
+        if !has_room {
+            return Ok(false);
         }
-        bulk.append(commits)?;
         let last = commits.last().map_or(0, Commit::last_version);
-        self.bulk_version.store(last, Ordering::SeqCst);
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.last_version = last;
-        writer.durable_version = last;
-        self.mark.note(last, writer.metadata_changes)?;
+        if is_small {
+            beside.strip.append(commits)?;
+            self.lock_waiting().add(commits);
+        } else {
+            beside.bulk.append(commits)?;
+            self.bulk_version.store(last, Ordering::SeqCst);
+        }
+        self.mark.note_version(last)?;
         Ok(true)
     }
 
+    fn make_room_in_bulk(&self, beside: &mut Beside, commits: &[Commit]) -> Result<bool> {
+        if beside.bulk.place(commits, self.sealed()) {
+            return Ok(true);
+        }
+        if !beside.bulk.grow(commits)? {
+            return Ok(false);
+        }
+        self.write(|_| self.note_files(BULK, beside.bulk.count()))?;
+        Ok(true)
+    }
+
+    fn make_room_in_strip(&self, beside: &mut Beside, commits: &[Commit]) -> Result<bool> {
+        if beside.strip.place(commits, self.passed_on()) {
+            return Ok(true);
+        }
+        if beside.strip.grow(commits)? {
+            self.write(|_| self.note_files(STRIP, beside.strip.count()))?;
+            return Ok(true);
+        }
+        // sled is slower than the commits, which wait for it now.
+        self.hand_on()?;
+        Ok(beside.strip.place(commits, self.passed_on()))
+    }
+
     pub(super) fn fail(&self, error: &Error) {
-        self.poison(&error.to_string());
+        self.set_poison(&error.to_string());
         if matches!(error, Error::Full { .. }) {
             opening::release_ballast(&self.folder);
         }
@@ -79,7 +129,7 @@ impl SledJournal {
         change: impl FnOnce(&mut Writer) -> Result<(), sled::Error>,
     ) -> Result<()> {
         let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        writer.check()?;
+        self.check_poison()?;
         let written = faults::meet(Operation::Write, &self.folder.join("db"))
             .map_err(sled::Error::Io)
             .and_then(|()| change(&mut writer))
@@ -88,17 +138,12 @@ impl SledJournal {
             .and_then(|()| match durability {
                 Durability::Synced => {
                     self.fdatasync()?;
-                    writer.durable_version = writer.last_version;
-                    self.mark
-                        .note(writer.durable_version, writer.metadata_changes)
+                    self.mark.note(writer.last_version, writer.metadata_changes)
                 }
                 Durability::LostOnPowerCut => Ok(()),
             });
         if let Err(error) = &written {
-            writer.poison = Some(error.to_string());
-            if matches!(error, Error::Full { .. }) {
-                opening::release_ballast(&self.folder);
-            }
+            self.fail(error);
         }
         written
     }
@@ -143,10 +188,11 @@ impl SledJournal {
     ) -> Result<(), sled::Error> {
         let mut batch = sled::Batch::default();
         let mut batch_bytes = 0;
+        let acknowledged = self.mark.version();
         let mut next = writer.next_frame;
         let mut ends = Vec::with_capacity(commits.len());
         for commit in commits {
-            for frame in frames(commit, writer.durable_version) {
+            for frame in frames(commit, acknowledged) {
                 assert!(
                     frame.len() <= frame_bytes_max(),
                     "a frame is too large for sled"
