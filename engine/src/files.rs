@@ -81,6 +81,16 @@ pub(crate) fn create_folder(folder: &Path) -> Result<()> {
     }
 }
 
+/// Creates a folder for files that a crash may take, in one that is there.
+pub(crate) fn create_scratch_folder(folder: &Path) -> Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    faults::meet(Operation::Create, folder)
+        .and_then(|()| fs::create_dir(folder))
+        .context("creating the folder", folder)
+}
+
 /// Writes a whole file so that after a power cut there is the old content or the new, and the new
 /// once this returned.
 pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -102,10 +102,10 @@ pub use link::{
 };
 pub use metrics::{COMMIT_LATENCY_BOUNDS_S, EnvironmentMetrics};
 pub use publish::{
-    MODEL_FILE, ModelSettings, PartitionNames, RowDifference, SNAPSHOTS_KEPT, SnapshotAt,
-    SnapshotColumn, SnapshotInfo, SnapshotPin, SnapshotReader, SnapshotReport, SnapshotRows,
-    SnapshotTable, SyncReport, TableDifference, TrickleDue, TrickleFeed, TrickleOptions,
-    TrickleStep, difference,
+    FileFormat, FileOptions, MODEL_FILE, ModelSettings, PartitionNames, RowDifference,
+    SNAPSHOTS_KEPT, SnapshotAt, SnapshotColumn, SnapshotInfo, SnapshotPin, SnapshotReader,
+    SnapshotReport, SnapshotRows, SnapshotTable, SyncReport, TableDifference, TrickleDue,
+    TrickleFeed, TrickleOptions, TrickleStep, difference,
 };
 pub use salvage::{Loss, SalvageReport, salvage};
 pub use schema::{

@@ -79,7 +79,7 @@ fn set_up(data: &Path) {
     fs::write(&schema, TASK).unwrap();
     run(data, &["init", "crash", "--organization", "org1"]);
     run(data, &["table", "add", schema.to_str().unwrap()]);
-    run(data, &["link", "new", "--all"]);
+    run(data, &["link", "new", "--all", "--format", "both"]);
 }
 
 /// Takes rows in and publishes until the server is killed. Gives the last batch that was acknowledged.

@@ -39,6 +39,18 @@ impl FailingLake {
         }
     }
 
+    /// Fails as [`at`](Self::at) says, and has somebody look before each change.
+    pub fn watched_at(
+        lake: FolderLake,
+        (fails_at, after_the_change): (usize, bool),
+        watch: impl Fn() + Send + Sync + 'static,
+    ) -> Self {
+        FailingLake {
+            watch: Box::new(watch),
+            ..Self::at(lake, fails_at, after_the_change)
+        }
+    }
+
     fn change(&self, make: impl FnOnce(&FolderLake) -> Result<()>) -> Result<()> {
         (self.watch)();
         let fails = self.changes.fetch_add(1, Ordering::SeqCst) == self.fails_at;

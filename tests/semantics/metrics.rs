@@ -135,7 +135,30 @@ fn metrics_tell_what_was_done_in_a_form_that_parses() {
     assert_eq!(bucket("+Inf"), 3.0);
     assert!(bucket("0.001") <= bucket("10.0"));
 
+    let of_task = ",link=\"daily\",table=\"task\"";
+    let state = |samples: &BTreeMap<String, f64>, state: &str| {
+        let labels = format!("{of_task},state=\"{state}\"");
+        of(samples, "lakestage_link_table_state", &labels)
+    };
+    assert_eq!(state(&before, "NotStarted"), 1.0);
+    assert_eq!(
+        of(&before, "lakestage_link_failing", ",link=\"daily\""),
+        0.0
+    );
+    assert_eq!(of(&before, "lakestage_link_table_count", of_task), 0.0);
     run(data, &["snapshot", "daily"]);
+    let synced = parse(&request(&server, "GET /metrics HTTP/1.1").1);
+    assert_eq!(state(&synced, "Completed"), 1.0);
+    assert_eq!(of(&synced, "lakestage_link_table_count", of_task), 6.0);
+    assert_eq!(of(&synced, "lakestage_link_table_files", of_task), 1.0);
+    let version = of(&synced, "lakestage_link_table_synced_version", of_task);
+    assert_eq!(version, 6.0);
+    let at = of(
+        &synced,
+        "lakestage_link_table_synced_timestamp_seconds",
+        of_task,
+    );
+    assert!(at > 1.7e9);
     run(data, &["link", "pause", "daily"]);
     run(data, &["changes", "task", "--consumer", "warehouse"]);
     assert!(!ingest(6..14), "the quota is ten rows");

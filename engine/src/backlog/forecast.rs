@@ -54,7 +54,7 @@ pub struct ForecastSnapshot {
 pub struct ForecastFile {
     /// Its path.
     pub path: String,
-    /// Its length.
+    /// Its length; of a Parquet file that of its CSV file, since it is not made yet.
     pub bytes: u64,
     /// Bytes of it that would be sent; `None` where the lake is on this machine.
     pub sent_bytes: Option<u64>,
@@ -112,7 +112,7 @@ impl Environment {
     ) -> Result<()> {
         // What is only planned so far cannot be there.
         let looked_at = (look && forecast.snapshots.is_empty()).then_some(lake);
-        let Some(planned) = planned_files(state, shown, looked_at, taken)? else {
+        let Some(planned) = planned_files(self, state, shown, looked_at, taken)? else {
             return Ok(());
         };
         let mut files = Vec::with_capacity(planned.files.len());
@@ -124,7 +124,7 @@ impl Environment {
             }
             files.push(ForecastFile {
                 path: file.path.clone(),
-                bytes: file.partition.bytes,
+                bytes: file.file.entry.bytes,
                 sent_bytes: cost.map(|cost| cost.sent_bytes),
             });
         }
@@ -145,6 +145,14 @@ impl Environment {
         look: bool,
         seen: &mut HashSet<Extent>,
     ) -> Result<Option<Cost>> {
+        if file.is_parquet() {
+            // It is made anew, and shares nothing.
+            let cost = lake.cost(&[], false)?;
+            return Ok(cost.map(|cost| Cost {
+                sent_bytes: file.file.entry.bytes,
+                ..cost
+            }));
+        }
         let mut extents = file.extents(self)?;
         let all: u64 = extents.iter().map(|extent| extent.length).sum();
         extents.retain(|extent| seen.insert(*extent));

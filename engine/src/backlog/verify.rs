@@ -7,7 +7,7 @@ use crate::environment::Environment;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::link;
-use crate::publish::NewFile;
+use crate::publish::{NewFile, is_parquet};
 
 /// What a comparison of a lake with what was published to it found.
 #[derive(Debug, Clone, Serialize)]
@@ -18,8 +18,8 @@ pub struct PublishedReport {
     pub report: VerifyReport,
     /// Files of the newest snapshot that the lake has shown to be made of the blocks here, without sending them back.
     pub proven_files: u64,
-    /// Files of it of which only presence, length and ETag are known, because the blocks here have moved on since or the
-    /// lake cannot tell.
+    /// Files of it of which only presence, length and ETag are known, because the blocks here have moved on since, the
+    /// lake cannot tell, or they are Parquet.
     pub unproven_files: u64,
 }
 
@@ -50,22 +50,26 @@ impl Environment {
         Ok(checked)
     }
 
-    fn prove(&self, name: &str, lake: &dyn Lake, checked: &mut PublishedReport) -> Result<()> {
+    fn prove(&self, of: &str, lake: &dyn Lake, checked: &mut PublishedReport) -> Result<()> {
         let _publishing = self.inner.lock_publication();
         let _packs = self.hold_packs();
         let state = self.state();
-        let link = link::find(&state, name)?;
+        let link = link::find(&state, of)?;
         for (table, linked) in &link.tables {
             let entry = state.catalog.tables.get(table);
             let layout = entry.and_then(|entry| entry.layout(&linked.layout));
-            for (partition, published) in &linked.partitions {
-                let entry = layout.and_then(|layout| layout.partitions.get(partition));
-                let entry = entry.filter(|e| e.changed_version == published.changed_version);
-                let made = match entry {
+            let packs = &self.inner.packs;
+            let files = layout.map(|l| linked.clone().files(packs, &l.partitions, link.files));
+            let files = files.transpose()?.unwrap_or_default();
+            for (name, published) in &linked.partitions {
+                let file = files.get(name).filter(|file| {
+                    file.entry.changed_version == published.changed_version && !is_parquet(name)
+                });
+                let made = match file {
                     None => None,
-                    Some(entry) => {
+                    Some(file) => {
                         let path = published.file.clone();
-                        let file = NewFile::new(table, partition, entry, path);
+                        let file = NewFile::new(None, table, name, file, path)?;
                         let extents = file.extents(self)?;
                         file.with_parts(self, &extents, |p| lake.is_made_of(&file.path, p))?
                     }
@@ -74,10 +78,10 @@ impl Environment {
                     Some(true) => checked.proven_files += 1,
                     None => checked.unproven_files += 1,
                     Some(false) => checked.report.findings.push(Finding {
-                        file: format!("link {name}: {}", published.file),
+                        file: format!("link {of}: {}", published.file),
                         place: "the file".into(),
                         rule: "it is not made of the blocks that it should be".into(),
-                        needed_by: vec![format!("table {table} of link {name}")],
+                        needed_by: vec![format!("table {table} of link {of}")],
                     }),
                 }
             }

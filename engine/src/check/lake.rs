@@ -3,14 +3,14 @@
 use std::io::Read;
 
 use super::{Check, LakeOf};
-use crate::block::{Manifest, Packs};
-use crate::catalog::{Catalog, PartitionEntry};
+use crate::block::{BlockEntry, Packs};
+use crate::catalog::Catalog;
 use crate::checksum::crc32c;
 use crate::environment::PACKS_FOLDER;
 use crate::error::Result;
 use crate::lake::Lake;
 use crate::link::{LinkEntry, LinkTable};
-use crate::publish::MODEL_FILE;
+use crate::publish::{DataFile, MODEL_FILE, current_path, is_parquet};
 
 /// A part of a file as it is read.
 const READ_BYTES: usize = 1 << 20;
@@ -61,7 +61,7 @@ impl Check<'_> {
             }
         }
         for (table, linked) in &link.tables {
-            self.linked_table(catalog, (name, table), linked, lake);
+            self.linked_table(catalog, (name, table), (link, linked), lake);
         }
     }
 
@@ -99,7 +99,7 @@ impl Check<'_> {
         &mut self,
         catalog: &Catalog,
         (name, table): (&str, &str),
-        linked: &LinkTable,
+        (link, linked): (&LinkEntry, &LinkTable),
         lake: &dyn Lake,
     ) {
         let layout = catalog
@@ -112,31 +112,46 @@ impl Check<'_> {
             return;
         };
         let needed_by = || vec![format!("table {table} of link {name}")];
+        let packs = Packs::at(&self.source.folder.join(PACKS_FOLDER));
+        // A manifest that is damaged was named with the blocks.
+        let mut files = linked.clone();
+        let files = files.files(&packs, &layout.partitions, link.files);
+        let files = files.unwrap_or_default();
+        let made_of = |file: &str, changed_version: u64, crc32c: Option<u32>| {
+            if let Some(crc32c) = crc32c {
+                return MadeOf::Sum(crc32c);
+            }
+            match files.get(file) {
+                Some(made)
+                    if made.entry.changed_version == changed_version && !is_parquet(file) =>
+                {
+                    MadeOf::Blocks(&packs, made)
+                }
+                _ => MadeOf::Unknown,
+            }
+        };
         for (partition, published) in &linked.partitions {
             let expected = Some((published.bytes, published.etag.as_deref()));
             if !self.lake_file(name, lake, &published.file, expected, needed_by()) {
                 continue;
             }
-            let entry = layout.partitions.get(partition);
-            let entry = entry.filter(|e| e.changed_version == published.changed_version);
             self.content(
                 name,
                 lake,
                 &published.file,
-                entry,
+                made_of(partition, published.changed_version, published.crc32c),
                 published.bytes,
                 needed_by(),
             );
         }
         for (partition, current) in &linked.current {
-            let path = format!("{table}/{partition}.csv");
+            let path = current_path(table, partition);
             let expected = Some((current.bytes, None));
             if !self.lake_file(name, lake, &path, expected, needed_by()) {
                 continue;
             }
-            let entry = layout.partitions.get(partition);
-            let entry = entry.filter(|e| e.changed_version == current.changed_version);
-            self.content(name, lake, &path, entry, current.bytes, needed_by());
+            let made_of = made_of(partition, current.changed_version, current.crc32c);
+            self.content(name, lake, &path, made_of, current.bytes, needed_by());
         }
     }
 
@@ -168,28 +183,36 @@ impl Check<'_> {
         false
     }
 
-    /// Whether a file has the content of its blocks. Without `entry` the blocks have moved on, and
-    /// the file is only read to its end.
+    /// Whether a file has the content that it was made of.
     fn content(
         &mut self,
         name: &str,
         lake: &dyn Lake,
         path: &str,
-        entry: Option<&PartitionEntry>,
+        made_of: MadeOf<'_>,
         bytes: u64,
         needed_by: Vec<String>,
     ) {
         if !self.is_full() {
             return;
         }
-        let packs = Packs::at(&self.source.folder.join(PACKS_FOLDER));
-        // A manifest that is damaged was named with the blocks.
-        let manifest = match entry.map(|entry| packs.manifest(&entry.manifest)) {
-            Some(Ok(manifest)) => Some(manifest),
-            Some(Err(_)) => return,
-            None => None,
+        let manifest = match made_of {
+            MadeOf::Blocks(packs, file) => match packs.manifest(&file.entry.manifest) {
+                Ok(manifest) => Some((manifest, file)),
+                // It was named with the blocks.
+                Err(_) => return,
+            },
+            _ => None,
         };
-        match compare(lake, path, manifest.as_deref(), bytes) {
+        let blocks = match &manifest {
+            Some((manifest, file)) => file.of(&manifest.blocks),
+            None => &[],
+        };
+        let compared = match made_of {
+            MadeOf::Sum(crc32c) => compare_sum(lake, path, crc32c),
+            _ => compare(lake, path, blocks, bytes),
+        };
+        match compared {
             Ok(None) => {}
             Ok(Some((place, rule))) => self.finding(in_lake(name, path), place, rule, needed_by),
             Err(error) => self.finding(
@@ -221,20 +244,25 @@ fn in_lake(link: &str, path: &str) -> String {
     format!("link {link}: {path}")
 }
 
+/// What is known of the content of a file.
+#[derive(Clone, Copy)]
+enum MadeOf<'f> {
+    /// The blocks that it was made of have moved on, so it is only read to its end.
+    Unknown,
+    Blocks(&'f Packs, &'f DataFile),
+    /// The checksum of a Parquet file.
+    Sum(u32),
+}
+
 type Difference = Option<(String, String)>;
 
-fn compare(
-    lake: &dyn Lake,
-    path: &str,
-    manifest: Option<&Manifest>,
-    bytes: u64,
-) -> Result<Difference> {
+fn compare(lake: &dyn Lake, path: &str, blocks: &[BlockEntry], bytes: u64) -> Result<Difference> {
     let Some(mut file) = lake.open(path)? else {
         return Ok(Some(("the file".into(), "it is missing".into())));
     };
     let mut offset = 0;
     let mut buffer = Vec::new();
-    for block in manifest.iter().flat_map(|manifest| &manifest.blocks) {
+    for block in blocks {
         buffer.clear();
         let read = file
             .by_ref()
@@ -258,6 +286,17 @@ fn compare(
         }
         Err(error) => Ok(Some((format!("byte {offset}"), error.to_string()))),
     }
+}
+
+fn compare_sum(lake: &dyn Lake, path: &str, sum: u32) -> Result<Difference> {
+    Ok(match lake.read(path)? {
+        None => Some(("the file".into(), "it is missing".into())),
+        Some(content) if crc32c(&[&content]) == sum => None,
+        Some(_) => {
+            let rule = "it is not the file that was made of the blocks";
+            Some(("its content".into(), rule.to_owned()))
+        }
+    })
 }
 
 fn rest_of(file: &mut dyn Read) -> std::io::Result<u64> {

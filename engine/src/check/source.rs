@@ -13,9 +13,7 @@ use crate::environment::{
 };
 use crate::error::{Error, IoContext, Result};
 use crate::files;
-use crate::journal::{
-    Commit, Gaps, Journal, LogEnd, LogImage, QUARANTINE, ReadLog, SledJournal, VERSIONS_KEY,
-};
+use crate::journal::{Commit, Gaps, Journal, LogEnd, LogImage, QUARANTINE, ReadLog, SledJournal};
 use crate::segment::SegmentEntry;
 
 /// A running journal may be sealed while it is read; then it is read again, so often at most.
@@ -178,7 +176,7 @@ impl JournalImage {
 
     /// The versions that are left out; a note that does not parse says nothing, and then they are missed.
     pub(crate) fn gaps(&self) -> Gaps {
-        Gaps::parse(self.meta(VERSIONS_KEY)).unwrap_or_default()
+        Gaps::of(&self.metas).unwrap_or_default()
     }
 
     /// Its commits, as far as they are whole and not sealed.

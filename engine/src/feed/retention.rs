@@ -1,5 +1,7 @@
 //! How long changes are kept once they stand in blocks.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::ChangeToken;
@@ -7,6 +9,7 @@ use crate::clock::{TICKS_PER_SECOND, Ticks};
 use crate::environment::{Environment, State};
 use crate::error::{Error, Result, SnapshotName};
 use crate::link::LinkEntry;
+use crate::publish::partition_of;
 use crate::segment::SegmentEntry;
 
 const AGE_S: u64 = 7 * 24 * 3_600;
@@ -144,10 +147,15 @@ impl State {
             let entry = self.catalog.tables.get(name);
             let layout = entry.and_then(|entry| entry.layout(&table.layout));
             layout.is_some_and(|layout| {
-                layout.partitions.len() == table.partitions.len()
+                let mut shown: BTreeMap<&str, u64> = BTreeMap::new();
+                for (file, published) in &table.partitions {
+                    // A partition's last change is that of the part that changed last.
+                    let version = shown.entry(partition_of(file)).or_default();
+                    *version = published.changed_version.max(*version);
+                }
+                layout.partitions.len() == shown.len()
                     && layout.partitions.iter().all(|(partition, entry)| {
-                        let published = table.partitions.get(partition);
-                        published.is_some_and(|p| p.changed_version == entry.changed_version)
+                        shown.get(partition.as_str()) == Some(&entry.changed_version)
                     })
             })
         });

@@ -178,10 +178,20 @@ impl SledLog {
     }
 
     fn gaps(&self) -> Result<Gaps> {
-        let value = self.meta.get(VERSIONS_KEY);
-        let value = value.map_err(|e| sled_error("reading", &self.folder, e))?;
-        Gaps::parse(value.as_deref())
+        Gaps::of(&self.metas_of(VERSIONS_KEY)?)
             .map_err(|detail| Error::corrupt(&self.folder.join("db"), detail))
+    }
+
+    fn metas_of(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
+        let entries = self.meta.scan_prefix(prefix);
+        entries
+            .filter(|entry| entry.as_ref().map_or(true, |(key, _)| key != CHANGES_KEY))
+            .map(|entry| {
+                let (key, value) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
+                let key = String::from_utf8_lossy(&key).into_owned();
+                Ok((key, value.to_vec()))
+            })
+            .collect()
     }
 
     fn named_segments(&self) -> Result<Vec<SegmentEntry>> {
@@ -319,15 +329,7 @@ impl Journal for SledJournal {
     }
 
     fn metas(&self, prefix: &str) -> Result<Vec<(String, Vec<u8>)>> {
-        let entries = self.meta.scan_prefix(prefix);
-        entries
-            .filter(|entry| entry.as_ref().map_or(true, |(key, _)| key != CHANGES_KEY))
-            .map(|entry| {
-                let (key, value) = entry.map_err(|e| sled_error("reading", &self.folder, e))?;
-                let key = String::from_utf8_lossy(&key).into_owned();
-                Ok((key, value.to_vec()))
-            })
-            .collect()
+        self.metas_of(prefix)
     }
 
     fn set_meta(&self, key: &str, value: Option<&[u8]>) -> Result<()> {

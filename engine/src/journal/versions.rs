@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 use super::Journal;
 use crate::error::{Error, Result};
 
-/// The key of the metadata that says so.
+/// The key of the metadata that says so; further ones begin with it.
 pub(crate) const VERSIONS_KEY: &str = "versions";
 /// So many versions are reserved at once: a sync for each time.
 const RESERVED_AT_ONCE: u64 = 1 << 20;
-/// As many ranges are noted; they are found at most where an environment broke off.
-const GAPS_MAX: usize = 64;
+/// So many ranges are noted under one key, because the journal takes small entries only. Those before them stand under
+/// keys of their own.
+const GAPS_A_KEY: usize = 64;
 
 /// What is noted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,12 +34,21 @@ struct Noted {
 pub(crate) struct Gaps(Vec<(u64, u64)>);
 
 impl Gaps {
-    /// Reads them from the value of the key.
+    /// Collects them from the metadata, of which those count whose keys begin with [`VERSIONS_KEY`].
     ///
     /// # Errors
-    /// What is wrong with it.
-    pub(crate) fn parse(value: Option<&[u8]>) -> Result<Self, String> {
-        parse(value).map(|noted| noted.gaps)
+    /// What is wrong with one.
+    pub(crate) fn of(metas: &[(String, Vec<u8>)]) -> Result<Self, String> {
+        let metas = metas.iter();
+        let notes = metas.filter(|(key, _)| key.starts_with(VERSIONS_KEY));
+        let mut all = Vec::new();
+        for (_, value) in notes {
+            all.extend(parse(Some(value))?.gaps.0);
+        }
+        all.sort_unstable();
+        // What was moved to a key of its own when the power failed stands under both.
+        all.dedup();
+        Ok(Gaps(all))
     }
 
     /// The version that comes behind another one.
@@ -57,8 +67,6 @@ impl Gaps {
             Some(before) if before.1.saturating_add(1) == first => before.1 = last,
             _ => self.0.push((first, last)),
         }
-        let surplus = self.0.len().saturating_sub(GAPS_MAX);
-        self.0.drain(..surplus);
     }
 }
 
@@ -71,32 +79,40 @@ fn parse(value: Option<&[u8]>) -> Result<Noted, String> {
 /// The versions of an environment that is open.
 pub(crate) struct Versions {
     journal: Arc<dyn Journal>,
+    /// What stands under [`VERSIONS_KEY`] itself.
     noted: Noted,
+    /// All ranges, those under other keys as well.
+    gaps: Gaps,
 }
 
 impl Versions {
     /// Reads what is noted.
     pub(crate) fn load(journal: Arc<dyn Journal>) -> Result<Self> {
+        let corrupt = |detail: String| Error::corrupt("journal/db".as_ref(), detail);
         let value = journal.meta(VERSIONS_KEY)?;
-        let noted = parse(value.as_deref());
-        let noted = noted.map_err(|detail| Error::corrupt("journal/db".as_ref(), detail))?;
-        Ok(Versions { journal, noted })
+        let noted = parse(value.as_deref()).map_err(corrupt)?;
+        let gaps = Gaps::of(&journal.metas(VERSIONS_KEY)?).map_err(corrupt)?;
+        Ok(Versions {
+            journal,
+            noted,
+            gaps,
+        })
     }
 
     pub(crate) fn gaps(&self) -> &Gaps {
-        &self.noted.gaps
+        &self.gaps
     }
 
     /// The last version that may have been given out, where this is the last one that is there. What
     /// lies between is left out from now on.
     pub(crate) fn leave_out_behind(&mut self, last: u64) -> Result<u64> {
-        let last = last.max(self.noted.gaps.last());
+        let last = last.max(self.gaps.last());
         let reserved = std::mem::take(&mut self.noted.reserved);
         if reserved == 0 {
             return Ok(last);
         }
         if reserved > last {
-            self.noted.gaps.add(last + 1, reserved);
+            self.add_gap(last + 1, reserved)?;
             let (first, last) = (last + 1, reserved);
             tracing::warn!(
                 first,
@@ -106,6 +122,21 @@ impl Versions {
         }
         self.store()?;
         Ok(last.max(reserved))
+    }
+
+    fn add_gap(&mut self, first: u64, last: u64) -> Result<()> {
+        if self.noted.gaps.0.len() >= GAPS_A_KEY {
+            // Named after its first version, so that doing it again after a crash does nothing more.
+            let full = Noted {
+                reserved: 0,
+                gaps: std::mem::take(&mut self.noted.gaps),
+            };
+            let name = full.gaps.0.first().map_or(0, |(first, _)| *first);
+            self.store_as(&format!("{VERSIONS_KEY}/{name:020}"), &full)?;
+        }
+        self.noted.gaps.add(first, last);
+        self.gaps.add(first, last);
+        Ok(())
     }
 
     /// Sees to it that versions up to this one can be given out.
@@ -126,9 +157,13 @@ impl Versions {
     }
 
     fn store(&self) -> Result<()> {
-        let noted = serde_json::to_vec(&self.noted)
+        self.store_as(VERSIONS_KEY, &self.noted)
+    }
+
+    fn store_as(&self, key: &str, noted: &Noted) -> Result<()> {
+        let noted = serde_json::to_vec(noted)
             .map_err(|e| Error::invalid(format!("versions cannot be noted: {e}")))?;
-        self.journal.set_meta(VERSIONS_KEY, Some(&noted))
+        self.journal.set_meta(key, Some(&noted))
     }
 }
 
@@ -140,6 +175,29 @@ mod tests {
 
     fn load(journal: &MemoryJournal) -> Versions {
         Versions::load(Arc::new(journal.clone())).unwrap()
+    }
+
+    #[test]
+    fn no_gap_is_forgotten_however_often_an_environment_breaks_off() {
+        let journal = MemoryJournal::default();
+        let mut behind = Vec::new();
+        for _ in 0..200 {
+            let mut versions = load(&journal);
+            let last = versions.leave_out_behind(0).unwrap();
+            // Two versions are given out, and become durable.
+            versions.reserve(last + 2).unwrap();
+            behind.push(last + 2);
+            let mut versions = load(&journal);
+            versions.leave_out_behind(last + 2).unwrap();
+            journal.cut_power();
+        }
+        let versions = load(&journal);
+        assert_eq!(versions.gaps().0.len(), 200);
+        for last in behind {
+            assert_eq!(versions.gaps().next(last), last + 1 + RESERVED_AT_ONCE);
+        }
+        let keys = journal.metas(VERSIONS_KEY).unwrap();
+        assert!(keys.iter().all(|(_, value)| value.len() < 4_000));
     }
 
     #[test]

@@ -17,7 +17,8 @@ use crate::environment::{Environment, State};
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::publish::{
-    Checksums, CurrentFiles, History, Incremental, Kept, ModelSettings, Pin, SNAPSHOTS_KEPT,
+    Checksums, CurrentFiles, Cuts, FileOptions, History, Incremental, Kept, ModelSettings, Pin,
+    SNAPSHOTS_KEPT,
 };
 
 /// A link as a person asks for it.
@@ -34,6 +35,8 @@ pub struct NewLink {
     pub model: ModelSettings,
     /// How many snapshots are kept; `None` keeps all.
     pub snapshots_kept: Option<u32>,
+    /// What its files are, and when a partition continues in a further one.
+    pub files: FileOptions,
     /// Seconds between two folders of a link that writes what changed into folders of their own, instead of snapshots.
     pub incremental_every_s: Option<u32>,
     /// The tables.
@@ -49,6 +52,7 @@ impl NewLink {
             endpoint: endpoint.to_owned(),
             model: ModelSettings::default(),
             snapshots_kept: Some(SNAPSHOTS_KEPT),
+            files: FileOptions::default(),
             incremental_every_s: None,
             tables,
         }
@@ -89,6 +93,8 @@ pub(crate) struct LinkEntry {
     pub activity: Activity,
     #[serde(default)]
     pub model: ModelSettings,
+    #[serde(default)]
+    pub files: FileOptions,
     pub tables: BTreeMap<String, LinkTable>,
     /// The number in the names of the last snapshot's files: Unix seconds, always rising.
     pub last_snapshot_s: i64,
@@ -189,9 +195,13 @@ pub(crate) struct LinkTable {
     /// When the table was looked at last for a snapshot.
     #[serde(default)]
     pub last_synced: Ticks,
+    /// How partitions were cut into files.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub cuts: Cuts,
     /// The near-real-time files as they stand in the lake.
     #[serde(default)]
     pub current: CurrentFiles,
+    /// By the name of the file: the partition's, and the part's where it is cut.
     pub partitions: BTreeMap<String, Published>,
 }
 
@@ -206,6 +216,9 @@ pub(crate) struct Published {
     /// What the lake answered when it was written; not known after some crashes.
     #[serde(default)]
     pub etag: Option<String>,
+    /// Of a Parquet file: the CRC-32C of its content. That of a CSV file follows from its blocks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -260,6 +273,7 @@ impl Environment {
                 "a link keeps at least one snapshot, the one that model.json names",
             ));
         }
+        new.files.check()?;
         let filesystem = self.filesystem_name();
         refuse_shared(&state.catalog, new, &filesystem)?;
         // The folders of a link that writes folders come with their rows.
@@ -274,6 +288,7 @@ impl Environment {
             filesystem,
             activity: Activity::default(),
             model: new.model,
+            files: new.files,
             tables,
             last_snapshot_s: 0,
             last_version: 0,
@@ -397,6 +412,7 @@ fn link_table(state: &State, options: &LinkTableOptions, owner: Option<u32>) -> 
         last_version: 0,
         schema: None,
         last_synced: 0,
+        cuts: Cuts::new(),
         current: CurrentFiles::new(),
         partitions: BTreeMap::new(),
     })

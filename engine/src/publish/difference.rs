@@ -1,10 +1,12 @@
 //! What changed between two snapshots, file by file and row by row, in the memory of two rows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter::Peekable;
 
 use csv::ByteRecord;
 use serde::Serialize;
 
+use super::parts::partition_of;
 use super::reader::{SnapshotReader, SnapshotRows, SnapshotTable};
 use crate::error::{Error, Result};
 
@@ -84,15 +86,63 @@ struct Comparison<'a, F> {
     changed: &'a mut F,
 }
 
-/// The partition that a snapshot's file holds: its name without the snapshot's number.
+/// The partition that a snapshot's file holds: its name without the part's and the snapshot's number.
 fn partition(file: &str) -> &str {
-    file.rsplit_once('_')
-        .map_or(file, |(partition, _)| partition)
+    partition_of(file.rsplit('/').next().unwrap_or(file))
 }
 
-fn by_partition(table: Option<&SnapshotTable>) -> BTreeMap<&str, &str> {
-    let files = table.iter().flat_map(|table| &table.files);
-    files.map(|file| (partition(file), file.as_str())).collect()
+/// The files of each partition in the order of their parts.
+fn by_partition(table: Option<&SnapshotTable>) -> BTreeMap<&str, Vec<&str>> {
+    let mut partitions: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for file in table.iter().flat_map(|table| &table.files) {
+        partitions.entry(partition(file)).or_default().push(file);
+    }
+    partitions
+}
+
+/// Whether two rows are the same, though one may be older than the last columns and end before them.
+fn is_same(one: &ByteRecord, other: &ByteRecord) -> bool {
+    let cells = one.len().max(other.len());
+    (0..cells).all(|at| one.get(at).unwrap_or_default() == other.get(at).unwrap_or_default())
+}
+
+/// The rows of a partition, whose files are read together.
+struct Rows {
+    parts: Vec<Peekable<SnapshotRows>>,
+    /// Whether the next row is the one with the least id, or the next of the first part that has one.
+    by_id: bool,
+}
+
+impl Rows {
+    fn open(snapshot: &SnapshotReader<'_>, files: &[&str], by_id: bool) -> Result<Self> {
+        let parts = files.iter().map(|file| Ok(snapshot.rows(file)?.peekable()));
+        let parts = parts.collect::<Result<_>>()?;
+        Ok(Rows { parts, by_id })
+    }
+
+    fn next(&mut self) -> Result<Option<ByteRecord>> {
+        let mut least: Option<(Vec<u8>, usize)> = None;
+        for (at, part) in self.parts.iter_mut().enumerate() {
+            match part.peek() {
+                None => continue,
+                Some(Ok(row)) if self.by_id => {
+                    let id = row.get(0).unwrap_or_default();
+                    if least
+                        .as_ref()
+                        .is_none_or(|(least, _)| id < least.as_slice())
+                    {
+                        least = Some((id.to_vec(), at));
+                    }
+                }
+                // The first one, and what cannot be read is told at once.
+                Some(_) => {
+                    least = Some((Vec::new(), at));
+                    break;
+                }
+            }
+        }
+        least.and_then(|(_, at)| self.parts[at].next()).transpose()
+    }
 }
 
 impl<F: FnMut(&str, &str, RowDifference) -> Result<()>> Comparison<'_, F> {
@@ -102,13 +152,9 @@ impl<F: FnMut(&str, &str, RowDifference) -> Result<()>> Comparison<'_, F> {
         let partitions: BTreeSet<&str> = from.keys().chain(to.keys()).copied().collect();
         for partition in partitions {
             let (before, after) = (from.get(partition), to.get(partition));
-            if before == after {
-                self.found.files_same += 1;
-                continue;
-            }
-            self.found.files_compared += 1;
-            let mut before = before.map(|file| self.from.rows(file)).transpose()?;
-            let mut after = after.map(|file| self.to.rows(file)).transpose()?;
+            let (before, after) = self.different(before, after);
+            let mut before = Rows::open(self.from, &before, !self.append_only)?;
+            let mut after = Rows::open(self.to, &after, !self.append_only)?;
             match self.append_only {
                 true => self.added(&mut before, &mut after)?,
                 false => self.merged(&mut before, &mut after)?,
@@ -117,53 +163,65 @@ impl<F: FnMut(&str, &str, RowDifference) -> Result<()>> Comparison<'_, F> {
         Ok(())
     }
 
-    /// An append-only file begins with what it held before.
-    fn added(
+    /// The files of a partition that only one of the snapshots names: those that both name have the same rows.
+    fn different<'f>(
         &mut self,
-        before: &mut Option<SnapshotRows>,
-        after: &mut Option<SnapshotRows>,
-    ) -> Result<()> {
+        before: Option<&Vec<&'f str>>,
+        after: Option<&Vec<&'f str>>,
+    ) -> (Vec<&'f str>, Vec<&'f str>) {
+        let files = |of: Option<&Vec<&'f str>>| of.cloned().unwrap_or_default();
+        let (mut before, mut after) = (files(before), files(after));
+        let both: Vec<&str> = after
+            .iter()
+            .copied()
+            .filter(|f| before.contains(f))
+            .collect();
+        before.retain(|file| !both.contains(file));
+        after.retain(|file| !both.contains(file));
+        self.found.files_same += both.len() as u64;
+        self.found.files_compared += before.len().max(after.len()) as u64;
+        (before, after)
+    }
+
+    /// An append-only file begins with what it held before.
+    fn added(&mut self, before: &mut Rows, after: &mut Rows) -> Result<()> {
         loop {
-            match (next(before)?, next(after)?) {
+            match (before.next()?, after.next()?) {
                 (_, None) => return Ok(()),
-                (Some(old), Some(new)) if old == new => {}
+                (Some(old), Some(new)) if is_same(&old, &new) => {}
                 (_, Some(new)) => self.tell(&new, RowDifference::Added)?,
             }
         }
     }
 
     /// Both files are sorted by id.
-    fn merged(
-        &mut self,
-        before: &mut Option<SnapshotRows>,
-        after: &mut Option<SnapshotRows>,
-    ) -> Result<()> {
-        let (mut old, mut new) = (next(before)?, next(after)?);
+    fn merged(&mut self, before: &mut Rows, after: &mut Rows) -> Result<()> {
+        let (mut old, mut new) = (before.next()?, after.next()?);
         loop {
             match (&old, &new) {
                 (None, None) => return Ok(()),
                 (Some(row), None) => {
                     self.tell(row, RowDifference::Deleted)?;
-                    old = next(before)?;
+                    old = before.next()?;
                 }
                 (None, Some(row)) => {
                     self.tell(row, RowDifference::Created)?;
-                    new = next(after)?;
+                    new = after.next()?;
                 }
                 (Some(was), Some(is)) => match was.get(0).cmp(&is.get(0)) {
                     std::cmp::Ordering::Less => {
                         self.tell(was, RowDifference::Deleted)?;
-                        old = next(before)?;
+                        old = before.next()?;
                     }
                     std::cmp::Ordering::Greater => {
                         self.tell(is, RowDifference::Created)?;
-                        new = next(after)?;
+                        new = after.next()?;
                     }
                     std::cmp::Ordering::Equal => {
-                        if was != is {
+                        if !is_same(was, is) {
                             self.tell(is, RowDifference::Updated)?;
                         }
-                        (old, new) = (next(before)?, next(after)?);
+                        (old, new) = (before.next()?, after.next()?);
                     }
                 },
             }
@@ -187,8 +245,4 @@ impl<F: FnMut(&str, &str, RowDifference) -> Result<()>> Comparison<'_, F> {
         })?;
         (self.changed)(&self.found.table, id, change)
     }
-}
-
-fn next(rows: &mut Option<SnapshotRows>) -> Result<Option<ByteRecord>> {
-    rows.as_mut().and_then(Iterator::next).transpose()
 }

@@ -238,7 +238,8 @@ impl Environment {
         let (number, kept) = find(entry, link, at)?;
         let lease = self.inner.leases.take(link, number);
         let model = self.inner.store.read(&kept.model)?;
-        SnapshotReader::new(lake, entry, number, &model, lease)
+        let format = state.catalog.settings.date_time_format;
+        SnapshotReader::new(lake, entry, (number, &model), format, lease)
     }
 }
 

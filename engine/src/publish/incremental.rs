@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::parts::DataFiles;
 use super::plan::NewFile;
 use super::snapshot::SnapshotReport;
-use super::{MODEL_FILE, metadata, model_json};
+use super::{MODEL_FILE, metadata, model_json, parquet, parts};
 use crate::catalog::PartitionEntry;
 use crate::clock::{TICKS_PER_SECOND, Ticks};
 use crate::environment::{Environment, State};
@@ -189,9 +190,10 @@ impl Environment {
             TEXT,
         )?;
         let mut after = before.clone();
-        after.note_folder(folder.name, closing);
+        let (tables, new) = folder.files(before, closing)?;
+        after.note_folder(folder.name, closing, &tables);
         after.note_schemas(&state)?;
-        let files = folder.write(&after, closing)?;
+        let files = folder.write(&after, &tables, new)?;
         let log = after.incremental.as_ref().map(|i| i.closed.join(","));
         let log = log.unwrap_or_default();
         folder.write_root(&after)?;
@@ -216,14 +218,20 @@ impl LinkEntry {
     }
 
     /// The link as it is once the folder is closed.
-    fn note_folder(&mut self, folder: &str, closing: &Closing) {
+    fn note_folder(
+        &mut self,
+        folder: &str,
+        closing: &Closing,
+        tables: &BTreeMap<String, DataFiles>,
+    ) {
         self.last_version = closing.version;
         self.synced_version = closing.version;
         self.last_snapshot_s = closing.closed.div_euclid(TICKS_PER_SECOND);
         for (name, table) in &mut self.tables {
             table.initial_sync_completed.get_or_insert(closing.closed);
             table.last_synced = closing.closed;
-            for (partition, entry) in closing.tables.get(name).into_iter().flatten() {
+            for (partition, file) in tables.get(name).into_iter().flatten() {
+                let entry = &file.entry;
                 let before = table.partitions.get(partition);
                 let published = Published {
                     file: file_path(folder, name, partition),
@@ -232,6 +240,7 @@ impl LinkEntry {
                     rows: entry.rows + before.map_or(0, |p| p.rows),
                     bytes: entry.bytes,
                     etag: None,
+                    crc32c: file.crc32c,
                 };
                 table.partitions.insert(partition.clone(), published);
                 table.last_version = table.last_version.max(entry.changed_version);
@@ -246,7 +255,7 @@ impl LinkEntry {
 }
 
 fn file_path(folder: &str, table: &str, partition: &str) -> String {
-    format!("{folder}/{table}/{partition}.csv")
+    format!("{folder}/{table}/{}", parts::file_name(partition, None))
 }
 
 /// A folder while it is written.
@@ -258,17 +267,48 @@ struct Folder<'a> {
 }
 
 impl Folder<'_> {
-    /// Writes data, then metadata, then `model.json`. Gives the data files.
-    fn write(&self, link: &LinkEntry, closing: &Closing) -> Result<Vec<String>> {
-        let mut files = Vec::new();
+    /// The files of each table, and what makes them.
+    fn files(
+        &self,
+        link: &LinkEntry,
+        closing: &Closing,
+    ) -> Result<(BTreeMap<String, DataFiles>, Vec<NewFile>)> {
+        let packs = &self.environment.inner.packs;
+        parquet::clear_away(packs)?;
+        let (mut tables, mut new) = (BTreeMap::new(), Vec::new());
         for (table, partitions) in &closing.tables {
-            for (partition, entry) in partitions {
-                let path = file_path(self.name, table, partition);
-                self.write_data(table, partition, entry, &path)?;
-                files.push(path);
+            // A table that left the link meanwhile leaves no files.
+            let Some(linked) = link.tables.get(table) else {
+                continue;
+            };
+            let encoder = self
+                .environment
+                .encoder(self.state, table, (link, linked))?;
+            let mut files = parts::once(packs, partitions, link.files)?;
+            for (name, file) in &mut files {
+                let path = file_path(self.name, table, name);
+                let made = NewFile::new(Some(&encoder), table, name, file, path)?;
+                *file = made.file.clone();
+                new.push(made);
             }
+            tables.insert(table.clone(), files);
         }
-        let shown = |table: &str| closing.tables.get(table);
+        Ok((tables, new))
+    }
+
+    /// Writes data, then metadata, then `model.json`. Gives the data files.
+    fn write(
+        &self,
+        link: &LinkEntry,
+        tables: &BTreeMap<String, DataFiles>,
+        new: Vec<NewFile>,
+    ) -> Result<Vec<String>> {
+        let mut files = Vec::new();
+        for file in new {
+            self.write_data(&file)?;
+            files.push(file.path.clone());
+        }
+        let shown = |table: &str| tables.get(table);
         let model =
             |tables: &[&str]| model_json::render_folder(self.state, link, self.name, tables, shown);
         for file in metadata::of_schemas(self.state, link)? {
@@ -278,32 +318,21 @@ impl Folder<'_> {
                 file.content_type,
             )?;
         }
-        for table in closing.tables.keys() {
+        for table in tables.keys() {
             let path = format!("{}/{}", self.name, metadata::table_model_path(table));
             self.write_whole(&path, &model(&[table])?, JSON)?;
         }
-        let tables: Vec<&str> = link.tables.keys().map(String::as_str).collect();
-        self.write_whole(
-            &format!("{}/{MODEL_FILE}", self.name),
-            &model(&tables)?,
-            JSON,
-        )?;
+        let all: Vec<&str> = link.tables.keys().map(String::as_str).collect();
+        self.write_whole(&format!("{}/{MODEL_FILE}", self.name), &model(&all)?, JSON)?;
         Ok(files)
     }
 
-    fn write_data(
-        &self,
-        table: &str,
-        partition: &str,
-        entry: &PartitionEntry,
-        path: &str,
-    ) -> Result<()> {
-        let there = self.lake.stat(path)?;
+    fn write_data(&self, file: &NewFile) -> Result<()> {
+        let there = self.lake.stat(&file.path)?;
         // It was written before something interrupted, and a file that is there does not change.
-        if there.is_some_and(|there| there.length == entry.bytes) {
+        if there.is_some_and(|there| there.length == file.file.entry.bytes) {
             return Ok(());
         }
-        let file = NewFile::new(table, partition, entry, path.to_owned());
         file.write_alone(self.environment, self.lake).map(drop)
     }
 

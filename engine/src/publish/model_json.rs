@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use super::model_settings::{ModelSettings, PartitionNames};
+use super::parquet;
+use super::parts::{self, DataFiles, partition_of};
 use super::plan::current_path;
-use crate::catalog::PartitionEntry;
 use crate::compaction::{Mode, NO_DATE};
 use crate::environment::State;
 use crate::error::{Error, Result};
@@ -20,6 +21,8 @@ const NO_LENGTH: i64 = -1;
 const UNLIMITED_LENGTH: i64 = 9_999;
 /// The database length of a logical name.
 const ENTITY_NAME_LENGTH: i64 = 128;
+/// Where the Parquet file of a partition stands. Readers of the service's annotations pass over it.
+const PARQUET_LOCATION: &str = "lakestage:ParquetLocation";
 /// The database length of a multi-select choice.
 const MULTI_SELECT_LENGTH: i64 = 4_000;
 
@@ -78,8 +81,8 @@ struct ModelPartition {
     location: String,
     #[serde(rename = "cdm:traits")]
     traits: Vec<Trait>,
-    #[serde(rename = "fileFormatSettings")]
-    format: FormatSettings,
+    #[serde(rename = "fileFormatSettings", skip_serializing_if = "Option::is_none")]
+    format: Option<FormatSettings>,
     annotations: Vec<Annotation>,
 }
 
@@ -124,7 +127,7 @@ pub(super) fn render_current(state: &State, link: &LinkEntry, table: &str) -> Re
 }
 
 /// Behind how many attributes `IsDelete` stands; `None` in an in-place table, which has none.
-fn is_delete_position(state: &State, name: &str, table: &LinkTable) -> Option<usize> {
+pub(super) fn is_delete_position(state: &State, name: &str, table: &LinkTable) -> Option<usize> {
     if table.layout.mode == Mode::InPlace {
         return None;
     }
@@ -139,7 +142,7 @@ pub(super) fn render_folder<'a>(
     link: &LinkEntry,
     folder: &str,
     tables: &[&str],
-    changed: impl Fn(&str) -> Option<&'a BTreeMap<String, PartitionEntry>>,
+    changed: impl Fn(&str) -> Option<&'a DataFiles>,
 ) -> Result<Vec<u8>> {
     let mut entities = Vec::new();
     for (name, table) in &link.tables {
@@ -147,10 +150,12 @@ pub(super) fn render_folder<'a>(
             let schema = state.table(name)?.plan.schema();
             let is_delete = is_delete_position(state, name, table);
             let mut shown = entity(link, table, (schema, is_delete), Shown::None);
-            let partitions = changed(name).into_iter().flatten();
-            shown.partitions = partitions
-                .map(|(part, _)| partition(link, part, &format!("{folder}/{name}/{part}.csv")))
-                .collect();
+            let files = changed(name).into_iter().flat_map(DataFiles::keys);
+            let files = files.map(|file| {
+                let path = format!("{folder}/{name}/{}", parts::file_name(file, None));
+                (file.as_str(), path)
+            });
+            shown.partitions = partitions(link, files);
             entities.push(shown);
         }
     }
@@ -215,22 +220,63 @@ fn entity<'a>(
 
 fn snapshot_partitions(link: &LinkEntry, table: &LinkTable) -> Vec<ModelPartition> {
     let published = table.partitions.iter();
-    published
-        .map(|(name, published)| partition(link, name, &published.file))
-        .collect()
+    partitions(
+        link,
+        published.map(|(name, published)| (name.as_str(), published.file.clone())),
+    )
 }
 
 fn current_partitions(link: &LinkEntry, table: &LinkTable, name: &str) -> Vec<ModelPartition> {
     // A snapshot that is being written makes its files the near-real-time ones as well.
-    let partitions: BTreeSet<&String> = table
+    let files: BTreeSet<&String> = table
         .current
         .keys()
         .chain(table.partitions.keys())
         .collect();
-    let paths = partitions.into_iter();
-    paths
-        .map(|partition_name| partition(link, partition_name, &current_path(name, partition_name)))
-        .collect()
+    let files = files.into_iter();
+    partitions(
+        link,
+        files.map(|file| (file.as_str(), current_path(name, file))),
+    )
+}
+
+/// The partitions of some files, each with its path. A Parquet file that stands beside a CSV file is told with it, and
+/// is no partition of its own: who reads all partitions must not find a row twice.
+fn partitions<'f>(
+    link: &LinkEntry,
+    files: impl Iterator<Item = (&'f str, String)>,
+) -> Vec<ModelPartition> {
+    let files: BTreeMap<&str, String> = files.collect();
+    let csv = |name: &str| name.strip_suffix(parquet::SUFFIX).map(str::to_owned);
+    let mut shown = Vec::new();
+    for (name, path) in &files {
+        match csv(name) {
+            Some(csv) if files.contains_key(csv.as_str()) => continue,
+            Some(part) => {
+                let mut partition = partition(link, &part, path);
+                partition.traits = vec![Trait {
+                    reference: "is.partition.format.parquet",
+                    arguments: Vec::new(),
+                }];
+                partition.format = None;
+                shown.push(partition);
+            }
+            None => {
+                let mut partition = partition(link, name, path);
+                let beside = format!("{name}{}", parquet::SUFFIX);
+                if let Some(path) = files.get(beside.as_str()) {
+                    let location = annotation(PARQUET_LOCATION, &location(link, path));
+                    partition.annotations.push(location);
+                }
+                shown.push(partition);
+            }
+        }
+    }
+    shown
+}
+
+fn location(link: &LinkEntry, path: &str) -> String {
+    format!("{}/{}/{path}", link.endpoint, link.filesystem)
 }
 
 fn annotation(name: &'static str, value: &str) -> Annotation {
@@ -335,13 +381,14 @@ fn argument(name: &'static str, value: impl Into<serde_json::Value>) -> Argument
 /// The name of a file without folders and ending.
 fn file_name(path: &str) -> &str {
     let name = path.rsplit('/').next().unwrap_or(path);
-    name.strip_suffix(".csv").unwrap_or(name)
+    name.split('.').next().unwrap_or(name)
 }
 
 fn partition(link: &LinkEntry, name: &str, file: &str) -> ModelPartition {
     let mut annotations = Vec::new();
-    if name != NO_DATE {
-        let mut parts = name.split('-');
+    let whole = partition_of(name);
+    if whole != NO_DATE {
+        let mut parts = whole.split('-');
         let kinds = [
             "Athena:PartitionYear",
             "Athena:PartitionMonth",
@@ -359,19 +406,19 @@ fn partition(link: &LinkEntry, name: &str, file: &str) -> ModelPartition {
             PartitionNames::Partition => name.to_owned(),
             PartitionNames::File => file_name(file).to_owned(),
         },
-        location: format!("{}/{}/{file}", link.endpoint, link.filesystem),
+        location: location(link, file),
         traits: vec![Trait {
             reference: "is.partition.format.CSV",
             arguments: vec![argument("raggedRight", "true")],
         }],
-        format: FormatSettings {
+        format: Some(FormatSettings {
             kind: "CsvFormatSettings",
             column_headers: false,
             delimiter: ",",
             quote_style: "QuoteStyle.Csv",
             csv_style: "CsvStyle.QuoteAlways",
             encoding: "UTF-8",
-        },
+        }),
         annotations,
     }
 }

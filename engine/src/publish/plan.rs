@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 
 use super::MODEL_FILE;
 use super::metadata::{self, MetadataFile};
+use super::model_json::is_delete_position;
+use super::parquet::{Encoded, Encoder};
+use super::parts::{DataFile, DataFiles, file_name, is_parquet};
 use super::sync::partitions;
 use crate::block::Extent;
-use crate::catalog::PartitionEntry;
 use crate::checksum::{crc32c, crc32c_of_both};
 use crate::clock::{TICKS_PER_SECOND, Ticks};
 use crate::environment::{Environment, State};
@@ -15,6 +17,7 @@ use crate::lake::{Lake, LakeEntry, Part};
 use crate::link::{LinkEntry, LinkTable, Published};
 
 const CSV: &str = "text/csv";
+const PARQUET: &str = "application/vnd.apache.parquet";
 /// The longest range that blocks are joined to: what the emulator reads and checks at a time.
 const RANGE_BYTES_MAX: u64 = 256 << 10;
 
@@ -32,23 +35,40 @@ pub(super) struct Plan {
     pub repaired: Vec<String>,
 }
 
+/// What a plan is made for.
+#[derive(Clone, Copy)]
+pub(super) struct Aim<'a> {
+    /// The tables that leave the link.
+    pub without: &'a [String],
+    /// When the state was taken.
+    pub taken: Ticks,
+    /// Whether it is not carried out, so that no Parquet file need be made.
+    pub is_forecast: bool,
+}
+
 /// A snapshot file that is to be written, and then stands as the near-real-time file as well.
 pub(crate) struct NewFile {
     pub path: String,
     pub table: String,
     pub name: String,
-    pub partition: PartitionEntry,
+    pub file: DataFile,
+    /// Of a Parquet file: where it was made.
+    encoded: Option<Encoded>,
 }
 
 impl Plan {
-    /// `None` if the lake shows this state already. The tables of `without` leave the link.
-    /// `lake` is `None` where nobody is to look whether it shows what it should; `now` is when the state was taken.
+    /// `None` if the lake shows this state already.
+    /// `lake` is `None` where nobody is to look whether it shows what it should.
     pub(super) fn of(
+        environment: &Environment,
         state: &State,
         before: &LinkEntry,
         lake: Option<&dyn Lake>,
-        without: &[String],
-        now: Ticks,
+        Aim {
+            without,
+            taken: now,
+            is_forecast,
+        }: Aim<'_>,
     ) -> Result<Option<Self>> {
         let number = (now.div_euclid(TICKS_PER_SECOND)).max(before.last_snapshot_s + 1);
         let mut plan = Plan {
@@ -69,7 +89,14 @@ impl Plan {
             plan.retired.extend(plan.link.history.forget_table(table));
         }
         for (name, mut table) in plan.link.tables.clone() {
-            changed |= plan.table(state, &name, number, &mut table, lake)?;
+            let files = table.files(
+                &environment.inner.packs,
+                partitions(state, &name, &table)?,
+                before.files,
+            )?;
+            let encoder = environment.encoder(state, &name, (before, &table))?;
+            let encoder = (!is_forecast).then_some(&encoder);
+            changed |= plan.table(&files, &name, (number, encoder), &mut table, lake)?;
             changed |= table.initial_sync_completed.is_none();
             let schema = &state.table(&name)?.schema;
             changed |= table.schema.as_ref().is_some_and(|shown| shown != schema);
@@ -116,22 +143,21 @@ impl Plan {
 
     fn table(
         &mut self,
-        state: &State,
+        files: &DataFiles,
         name: &str,
-        number: i64,
+        (number, encoder): (i64, Option<&Encoder<'_>>),
         table: &mut LinkTable,
         lake: Option<&dyn Lake>,
     ) -> Result<bool> {
-        let partitions = partitions(state, name, table)?;
         let published = table.partitions.len();
         table
             .partitions
-            .retain(|partition, _| partitions.contains_key(partition));
+            .retain(|partition, _| files.contains_key(partition));
         let mut changed = table.partitions.len() < published;
-        self.removed.extend(table.drop_gone(name, partitions));
-        for (partition, entry) in partitions {
+        self.removed.extend(table.drop_gone(name, files));
+        for (partition, file) in files {
             let published = table.partitions.get(partition);
-            let published = published.filter(|p| p.changed_version == entry.changed_version);
+            let published = published.filter(|p| p.changed_version == file.entry.changed_version);
             if let Some(published) = published {
                 let current = current_path(name, partition);
                 let damaged = lake.map(|lake| published.damaged(&current, lake));
@@ -140,19 +166,22 @@ impl Plan {
                     Some(damaged) => self.repaired.push(damaged),
                 }
             }
-            let path = format!("{name}/Snapshot/{partition}_{number}.csv");
+            let path = format!("{name}/Snapshot/{}", file_name(partition, Some(number)));
+            let new = NewFile::new(encoder, name, partition, file, path)?;
+            let entry = &new.file.entry;
             table.partitions.insert(
                 partition.clone(),
                 Published {
-                    file: path.clone(),
+                    file: new.path.clone(),
                     changed_version: entry.changed_version,
                     rows: entry.rows,
                     bytes: entry.bytes,
                     etag: None,
+                    crc32c: new.file.crc32c,
                 },
             );
             table.last_version = table.last_version.max(entry.changed_version);
-            self.files.push(NewFile::new(name, partition, entry, path));
+            self.files.push(new);
             changed = true;
         }
         Ok(changed)
@@ -161,12 +190,18 @@ impl Plan {
 
 /// What publishing a state would write; `None` if the lake shows it already.
 pub(crate) fn planned_files(
+    environment: &Environment,
     state: &State,
     before: &LinkEntry,
     lake: Option<&dyn Lake>,
     taken: Ticks,
 ) -> Result<Option<PlannedFiles>> {
-    let plan = Plan::of(state, before, lake, &[], taken)?;
+    let aim = Aim {
+        without: &[],
+        taken,
+        is_forecast: true,
+    };
+    let plan = Plan::of(environment, state, before, lake, aim)?;
     Ok(plan.map(|plan| PlannedFiles {
         files: plan.files,
         link: plan.link,
@@ -180,8 +215,8 @@ pub(crate) struct PlannedFiles {
 }
 
 /// The near-real-time file of a partition.
-pub(super) fn current_path(table: &str, partition: &str) -> String {
-    format!("{table}/{partition}.csv")
+pub(crate) fn current_path(table: &str, partition: &str) -> String {
+    format!("{table}/{}", file_name(partition, None))
 }
 
 impl Published {
@@ -216,13 +251,30 @@ impl LinkEntry {
 }
 
 impl NewFile {
-    pub(crate) fn new(table: &str, name: &str, partition: &PartitionEntry, path: String) -> Self {
-        NewFile {
+    /// Makes the file if it is a Parquet file, so that its length is known; without an `encoder` it is only planned,
+    /// and said to be as long as the CSV file.
+    pub(crate) fn new(
+        encoder: Option<&Encoder<'_>>,
+        table: &str,
+        name: &str,
+        file: &DataFile,
+        path: String,
+    ) -> Result<Self> {
+        let mut file = file.clone();
+        let encoder = encoder.filter(|_| is_parquet(name));
+        let encoded = encoder.map(|encoder| encoder.encode(name, &file));
+        let encoded = encoded.transpose()?;
+        if let Some(encoded) = &encoded {
+            file.entry.bytes = encoded.bytes;
+            file.crc32c = Some(encoded.crc32c);
+        }
+        Ok(NewFile {
             path,
             table: table.to_owned(),
             name: name.to_owned(),
-            partition: partition.clone(),
-        }
+            file,
+            encoded,
+        })
     }
 
     /// Writes the snapshot file, and makes it the near-real-time file as well.
@@ -238,6 +290,9 @@ impl NewFile {
         environment: &Environment,
         lake: &dyn Lake,
     ) -> Result<LakeEntry> {
+        if let Some(encoded) = &self.encoded {
+            return self.write_encoded(environment, encoded, lake);
+        }
         let blocks = self.extents(environment)?.into_iter();
         // Where a range begins that is made of several depends on its neighbours, so a lake would not know it again.
         let extents: Vec<Extent> = match lake.takes_over() {
@@ -246,20 +301,55 @@ impl NewFile {
         };
         let write = |parts: &[Part<'_>]| lake.write(&self.path, parts, CSV);
         let written = self.with_parts(environment, &extents, write)?;
-        if written.length != self.partition.bytes {
+        self.checked(written)
+    }
+
+    fn write_encoded(
+        &self,
+        environment: &Environment,
+        encoded: &Encoded,
+        lake: &dyn Lake,
+    ) -> Result<LakeEntry> {
+        // By its content, since near-real-time files have one path for ever.
+        let id = environment.state().catalog.id.simple();
+        let sum = encoded.crc32c;
+        let name = format!("{id}/{sum:08x}-{}-{}", encoded.bytes, self.path);
+        let mut offset = 0;
+        let mut parts = Vec::new();
+        for (length, crc32c) in &encoded.ranges {
+            parts.push(Part::Range {
+                name: &name,
+                file: &encoded.path,
+                offset,
+                length: *length,
+                crc32c: *crc32c,
+            });
+            offset += length;
+        }
+        self.checked(lake.write(&self.path, &parts, PARQUET)?)
+    }
+
+    fn checked(&self, written: LakeEntry) -> Result<LakeEntry> {
+        if written.length != self.file.entry.bytes {
             return Err(Error::Lake(format!(
                 "{} has {} bytes after it was written, and should have {}",
-                self.path, written.length, self.partition.bytes
+                self.path, written.length, self.file.entry.bytes
             )));
         }
         Ok(written)
     }
 
+    /// Whether it is a Parquet file, which is not made of the blocks' bytes.
+    pub(crate) fn is_parquet(&self) -> bool {
+        is_parquet(&self.name)
+    }
+
     /// The blocks that make it.
     pub(crate) fn extents(&self, environment: &Environment) -> Result<Vec<Extent>> {
         let packs = &environment.inner.packs;
-        let manifest = packs.manifest(&self.partition.manifest)?;
-        Ok(manifest.blocks.iter().map(|block| block.extent).collect())
+        let manifest = packs.manifest(&self.file.entry.manifest)?;
+        let blocks = self.file.of(&manifest.blocks).iter();
+        Ok(blocks.map(|block| block.extent).collect())
     }
 
     /// Hands extents over as a lake takes them.
@@ -306,6 +396,23 @@ fn joined(blocks: impl Iterator<Item = Extent>) -> Vec<Extent> {
         }
     }
     ranges
+}
+
+impl Environment {
+    /// What makes the Parquet files of a linked table.
+    pub(super) fn encoder(
+        &self,
+        state: &State,
+        name: &str,
+        (link, table): (&LinkEntry, &LinkTable),
+    ) -> Result<Encoder<'_>> {
+        Ok(Encoder::of(
+            &self.inner.packs,
+            state.table(name)?.plan.schema(),
+            is_delete_position(state, name, table),
+            link.model.decimal_precision,
+        ))
+    }
 }
 
 /// A name for a pack that no other environment's pack has.

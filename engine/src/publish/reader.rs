@@ -6,16 +6,21 @@ use csv::ByteRecord;
 use serde::Deserialize;
 
 use super::lease::Lease;
+use super::parquet::ParquetRows;
+use super::parts::is_parquet;
 use crate::error::{Error, Result};
 use crate::lake::Lake;
 use crate::link::LinkEntry;
 use crate::schema::IS_DELETE_COLUMN;
+use crate::value::DateTimeFormat;
 
 /// A snapshot that is being read; its files stay as long as this lives.
 pub struct SnapshotReader<'l> {
     lake: &'l dyn Lake,
     number: i64,
     tables: Vec<SnapshotTable>,
+    /// How the environment writes date-times.
+    format: DateTimeFormat,
     _lease: Lease,
 }
 
@@ -75,8 +80,8 @@ impl<'l> SnapshotReader<'l> {
     pub(super) fn new(
         lake: &'l dyn Lake,
         link: &LinkEntry,
-        number: i64,
-        model: &[u8],
+        (number, model): (i64, &[u8]),
+        format: DateTimeFormat,
         lease: Lease,
     ) -> Result<Self> {
         let model: Model = serde_json::from_slice(model)
@@ -91,6 +96,7 @@ impl<'l> SnapshotReader<'l> {
             lake,
             number,
             tables,
+            format,
             _lease: lease,
         })
     }
@@ -135,14 +141,33 @@ impl<'l> SnapshotReader<'l> {
     /// # Errors
     /// As [`open`](Self::open).
     pub fn rows(&self, file: &str) -> Result<SnapshotRows> {
+        if is_parquet(file) {
+            let rows = ParquetRows::open(
+                file,
+                &mut self.open(file)?,
+                self.columns_of(file),
+                self.format,
+            )?;
+            return Ok(SnapshotRows(Rows::Parquet(Box::new(rows))));
+        }
         let reader = csv::ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
             .from_reader(self.open(file)?);
-        Ok(SnapshotRows {
+        Ok(SnapshotRows(Rows::Csv {
             file: file.to_owned(),
             reader,
-        })
+        }))
+    }
+
+    /// Names and data types of the columns of the table that has the file.
+    fn columns_of(&self, file: &str) -> Vec<(String, String)> {
+        let has_it = |table: &&SnapshotTable| table.files.iter().any(|named| named == file);
+        let columns = self.tables.iter().find(has_it).map(|table| &table.columns);
+        let columns = columns.into_iter().flatten();
+        columns
+            .map(|column| (column.name.clone(), column.data_type.clone()))
+            .collect()
     }
 }
 
@@ -169,21 +194,31 @@ fn table(entity: Entity, root: &str) -> Result<SnapshotTable> {
     })
 }
 
-/// The rows of a file, one after the other.
-pub struct SnapshotRows {
-    file: String,
-    reader: csv::Reader<Box<dyn Read + Send>>,
+/// The rows of a file, one after the other, as cells of CSV without their quotes.
+pub struct SnapshotRows(Rows);
+
+enum Rows {
+    Csv {
+        file: String,
+        reader: csv::Reader<Box<dyn Read + Send>>,
+    },
+    Parquet(Box<ParquetRows>),
 }
 
 impl Iterator for SnapshotRows {
     type Item = Result<ByteRecord>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let mut record = ByteRecord::new();
-        match self.reader.read_byte_record(&mut record) {
-            Ok(true) => Some(Ok(record)),
-            Ok(false) => None,
-            Err(error) => Some(Err(Error::Lake(format!("{}: {error}", self.file)))),
+        match &mut self.0 {
+            Rows::Parquet(rows) => rows.next().transpose(),
+            Rows::Csv { file, reader } => {
+                let mut record = ByteRecord::new();
+                match reader.read_byte_record(&mut record) {
+                    Ok(true) => Some(Ok(record)),
+                    Ok(false) => None,
+                    Err(error) => Some(Err(Error::Lake(format!("{file}: {error}")))),
+                }
+            }
         }
     }
 }

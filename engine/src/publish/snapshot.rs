@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use super::history::Kept;
 use super::incremental::Closing;
-use super::model_json;
-use super::plan::Plan;
+use super::plan::{Aim, Plan};
+use super::{model_json, parquet};
 use crate::catalog::FileEntry;
 use crate::checksum::crc32c;
 use crate::clock::Ticks;
@@ -149,7 +149,13 @@ impl Environment {
     ) -> Result<SnapshotReport> {
         let current = self.state();
         let before = link::find(&current, link)?;
-        let Some(mut plan) = Plan::of(state, before, Some(lake), without, taken)? else {
+        parquet::clear_away(&self.inner.packs)?;
+        let aim = Aim {
+            without,
+            taken,
+            is_forecast: false,
+        };
+        let Some(mut plan) = Plan::of(self, state, before, Some(lake), aim)? else {
             return Ok(report(before, None));
         };
         for file in &plan.files {

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::metadata;
+use super::parquet;
+use super::parts::{DataFile, DataFiles};
 use super::plan::{NewFile, current_path};
 use crate::catalog::PartitionEntry;
 use crate::environment::{Environment, State};
@@ -19,14 +21,22 @@ pub(crate) struct CurrentFile {
     /// The cut at which its content changed last.
     pub changed_version: u64,
     pub bytes: u64,
+    /// Of a Parquet file: the CRC-32C of its content.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crc32c: Option<u32>,
 }
 
 impl CurrentFile {
-    pub(super) fn of(partition: &PartitionEntry) -> Self {
+    pub(super) fn of(file: &DataFile) -> Self {
         CurrentFile {
-            changed_version: partition.changed_version,
-            bytes: partition.bytes,
+            changed_version: file.entry.changed_version,
+            bytes: file.entry.bytes,
+            crc32c: file.crc32c,
         }
+    }
+
+    fn shows(&self, file: &DataFile) -> bool {
+        self.changed_version == file.entry.changed_version
     }
 }
 
@@ -76,6 +86,7 @@ impl Environment {
                 "the link {link} publishes its snapshots in their order, and its near-real-time files come with them"
             )));
         }
+        parquet::clear_away(&self.inner.packs)?;
         self.note_replacing(link, &state, before)?;
         let mut after = before.clone();
         after.synced_version = state.catalog.folded_version;
@@ -87,7 +98,7 @@ impl Environment {
         };
         for (name, table) in &mut after.tables {
             let done = report.files_written.len() + report.files_removed.len();
-            self.sync_table(&state, name, table, lake, &mut report)?;
+            self.sync_table(&state, (name, table), before, lake, &mut report)?;
             if report.files_written.len() + report.files_removed.len() > done {
                 table.last_synced = self.inner.clock.now_ticks();
             }
@@ -112,9 +123,10 @@ impl Environment {
         let mut during = before.clone();
         for (name, table) in &mut during.tables {
             let partitions = partitions(state, name, table)?;
+            let files = table.files(&self.inner.packs, partitions, before.files)?;
             table.current.retain(|partition, current| {
-                let entry = partitions.get(partition);
-                entry.is_none_or(|entry| *current == CurrentFile::of(entry))
+                let file = files.get(partition);
+                file.is_none_or(|file| current.shows(file))
             });
         }
         if during == *before {
@@ -127,24 +139,28 @@ impl Environment {
     fn sync_table(
         &self,
         state: &State,
-        name: &str,
-        table: &mut LinkTable,
+        (name, table): (&str, &mut LinkTable),
+        before: &LinkEntry,
         lake: &dyn Lake,
         report: &mut SyncReport,
     ) -> Result<()> {
         let partitions = partitions(state, name, table)?;
-        for (partition, entry) in partitions {
-            let current = CurrentFile::of(entry);
-            if table.current.get(partition) == Some(&current) {
+        let files = table.files(&self.inner.packs, partitions, before.files)?;
+        let encoder = self.encoder(state, name, (before, table))?;
+        for (partition, file) in &files {
+            let current = table.current.get(partition);
+            if current.is_some_and(|current| current.shows(file)) {
                 continue;
             }
-            let file = NewFile::new(name, partition, entry, current_path(name, partition));
+            let path = current_path(name, partition);
+            let file = NewFile::new(Some(&encoder), name, partition, file, path)?;
             file.write_alone(self, lake)?;
+            let current = CurrentFile::of(&file.file);
             report.bytes_written += current.bytes;
             report.files_written.push(file.path);
             table.current.insert(partition.clone(), current);
         }
-        for path in table.drop_gone(name, partitions) {
+        for path in table.drop_gone(name, &files) {
             lake.delete(&path)?;
             report.files_removed.push(path);
         }
@@ -166,13 +182,9 @@ pub(super) fn partitions<'s>(
 }
 
 impl LinkTable {
-    /// Forgets the near-real-time files of partitions that are gone, and gives their paths.
-    pub(super) fn drop_gone(
-        &mut self,
-        name: &str,
-        partitions: &BTreeMap<String, PartitionEntry>,
-    ) -> Vec<String> {
-        let is_gone = |partition: &String| !partitions.contains_key(partition);
+    /// Forgets the near-real-time files of partitions and parts that are gone, and gives their paths.
+    pub(super) fn drop_gone(&mut self, name: &str, files: &DataFiles) -> Vec<String> {
+        let is_gone = |file: &String| !files.contains_key(file);
         let gone: Vec<String> = self
             .current
             .keys()
@@ -202,7 +214,7 @@ impl LinkEntry {
     /// Notes that the near-real-time files are what the snapshot shows.
     pub(super) fn note_current(&mut self, file: &NewFile) {
         if let Some(table) = self.tables.get_mut(&file.table) {
-            let current = CurrentFile::of(&file.partition);
+            let current = CurrentFile::of(&file.file);
             table.current.insert(file.name.clone(), current);
         }
     }

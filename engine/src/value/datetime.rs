@@ -89,7 +89,7 @@ fn parse_text(text: &str, behavior: DateTimeBehavior) -> Result<DateTime, String
         .map_err(|_| RULE.into())
 }
 
-fn from_civil(civil: DateTime) -> Ticks {
+pub(crate) fn from_civil(civil: DateTime) -> Ticks {
     let since = civil.duration_since(EPOCH);
     since.as_secs() * TICKS_PER_SECOND + i64::from(since.subsec_nanos()) / 100
 }

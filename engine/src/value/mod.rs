@@ -8,7 +8,7 @@ mod number;
 mod text;
 
 pub use datetime::{DateTimeFormat, write_us_time};
-pub(crate) use datetime::{parse_ticks, render_created_on, to_civil};
+pub(crate) use datetime::{from_civil, parse_ticks, render_created_on, to_civil};
 pub(crate) use text::write_quoted;
 
 use uuid::Uuid;

@@ -5,8 +5,9 @@ use std::thread;
 use std::time::Duration;
 
 use lakestage_engine::{
-    Durability, Environment, EnvironmentSettings, FolderLake, LinkTableOptions, NewConsumer,
-    NewLink, OpenOptions, Result, TableOptions, TableSchema, Value, Write,
+    Durability, Environment, EnvironmentSettings, FileFormat, FileOptions, FolderLake,
+    LinkTableOptions, NewConsumer, NewLink, OpenOptions, Result, TableOptions, TableSchema, Value,
+    Write,
 };
 
 pub const FOLDER_VARIABLE: &str = "LAKESTAGE_TEST_DISK";
@@ -75,7 +76,14 @@ pub fn set_up(folder: &Path) {
     }
     let tables = ["task", "counter"].map(LinkTableOptions::of).to_vec();
     let endpoint = "https://contoso.dfs.core.windows.net:443";
-    let new = NewLink::new("lake", "folder:lake", endpoint, tables);
+    let new = NewLink {
+        // Files of both formats meet the same failures.
+        files: FileOptions {
+            format: FileFormat::Both,
+            ..FileOptions::default()
+        },
+        ..NewLink::new("lake", "folder:lake", endpoint, tables)
+    };
     environment.create_link(&lake(folder), &new).unwrap();
     environment
         .create_consumer(&NewConsumer::new(CONSUMER, "task"))

@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use lakestage::LakeAddress;
 use lakestage_engine::{
-    Environment, LinkTableOptions, ModelSettings, NewLink, PartitionNames, PublishPolicy,
+    Environment, FileFormat, FileOptions, LinkTableOptions, ModelSettings, NewLink, PartitionNames,
+    PublishPolicy,
 };
 
 use super::default_endpoint;
@@ -49,6 +50,18 @@ pub(super) struct NewArgs {
     #[arg(long, value_name = "COUNT", default_value = "5")]
     keep_snapshots: KeptSnapshots,
 
+    /// What each partition is written as
+    #[arg(long, value_enum, default_value_t = FormatArg::Csv)]
+    format: FormatArg,
+
+    /// Let a partition continue in further files, such as 2024_001.csv: no file has more bytes than this, 1048576 or more
+    #[arg(long, value_name = "BYTES")]
+    file_bytes: Option<u64>,
+
+    /// Let a partition continue in further files: no file has more rows than this, 10000 or more
+    #[arg(long, value_name = "ROWS")]
+    file_rows: Option<u64>,
+
     /// Write what changed into a folder of its own that often, instead of snapshots: 5m to 24h
     #[arg(long, value_name = "TIME", value_parser = seconds, conflicts_with_all = ["keep_snapshots", "partition_names", "no_month_annotation"])]
     incremental: Option<u32>,
@@ -81,6 +94,16 @@ struct ModelArgs {
     /// The language of the labels in the metadata, as Windows numbers them
     #[arg(long, value_name = "CODE", default_value_t = ModelSettings::default().label_language_code)]
     label_language_code: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FormatArg {
+    /// CSV, as the service writes
+    Csv,
+    /// Parquet with typed columns, instead of CSV
+    Parquet,
+    /// Both: model.json names the CSV files, and the Parquet files in an annotation of each partition
+    Both,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -144,6 +167,15 @@ pub(super) fn run(args: &NewArgs, session: &Session<'_>) -> Result<()> {
     let link = NewLink {
         model: (&args.model).into(),
         snapshots_kept: args.keep_snapshots.0,
+        files: FileOptions {
+            format: match args.format {
+                FormatArg::Csv => FileFormat::Csv,
+                FormatArg::Parquet => FileFormat::Parquet,
+                FormatArg::Both => FileFormat::Both,
+            },
+            bytes_max: args.file_bytes,
+            rows_max: args.file_rows,
+        },
         incremental_every_s: args.incremental,
         ..NewLink::new(&args.name, &to.to_string(), &endpoint, tables)
     };

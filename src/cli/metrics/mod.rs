@@ -1,5 +1,6 @@
 //! Metrics for an operator, over HTTP on a port of their own.
 
+mod links;
 mod text;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};

@@ -5,17 +5,17 @@ use std::fmt;
 use crate::cli::publish::Outlook;
 use anyhow::Result;
 use lakestage::DataFolder;
-use lakestage_engine::{Activity, COMMIT_LATENCY_BOUNDS_S, EnvironmentMetrics};
+use lakestage_engine::{COMMIT_LATENCY_BOUNDS_S, EnvironmentMetrics};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 /// A metric with the labels of each of its values.
-type Values<T> = Vec<(Vec<(&'static str, String)>, T)>;
+pub(super) type Values<T> = Vec<(Vec<(&'static str, String)>, T)>;
 
 #[derive(Debug)]
-struct Environments(Vec<(String, EnvironmentMetrics)>);
+pub(super) struct Environments(Vec<(String, EnvironmentMetrics)>);
 
 /// Links to storage accounts, with the labels of each.
 #[derive(Debug)]
@@ -95,8 +95,22 @@ impl Environments {
             .collect()
     }
 
+    /// Any number of values an environment, each with more labels.
+    pub(super) fn all<T>(&self, values: impl Fn(&EnvironmentMetrics) -> Values<T>) -> Values<T> {
+        let environments = self.0.iter();
+        environments
+            .flat_map(|(name, metrics)| {
+                let values = values(metrics).into_iter();
+                values.map(|(labels, value)| {
+                    let environment = ("environment", name.clone());
+                    ([environment].into_iter().chain(labels).collect(), value)
+                })
+            })
+            .collect()
+    }
+
     /// Any number of values an environment, each with one more label.
-    fn labelled<T>(
+    pub(super) fn labelled<T>(
         &self,
         label: &'static str,
         values: impl Fn(&EnvironmentMetrics) -> Vec<(String, T)>,
@@ -125,7 +139,7 @@ fn counter(
     })
 }
 
-fn gauge(
+pub(super) fn gauge(
     out: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -286,49 +300,5 @@ impl Environments {
         });
         let help = "Versions that a consumer has not read, those of other tables among them.";
         gauge(out, "lakestage_consumer_lag_versions", help, &lag)
-    }
-
-    fn links(&self, out: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let active = self.labelled("link", |m| {
-            let links = m.links.iter();
-            links
-                .map(|l| {
-                    (
-                        l.name.clone(),
-                        f64::from(u8::from(l.activity == Activity::Active)),
-                    )
-                })
-                .collect()
-        });
-        let help = "Whether a link publishes: 1, or 0 while it is paused or being removed.";
-        gauge(out, "lakestage_link_active", help, &active)?;
-        let lag = self.labelled("link", |m| {
-            let links = m.links.iter();
-            links
-                .map(|l| (l.name.clone(), l.lag_versions as f64))
-                .collect()
-        });
-        let help = "Versions that a link's near-real-time files are behind.";
-        gauge(out, "lakestage_link_lag_versions", help, &lag)?;
-        let waiting = self.labelled("link", |m| {
-            let links = m.links.iter();
-            let waiting = links.filter_map(|l| Some((l.name.clone(), l.backlog.as_ref()?)));
-            waiting.map(|(name, b)| (name, b.waiting as f64)).collect()
-        });
-        let help = "Snapshots that wait for a link's lake.";
-        gauge(out, "lakestage_link_waiting_snapshots", help, &waiting)?;
-        let last = self.labelled("link", |m| {
-            let links = m.links.iter().filter(|l| l.last_snapshot_unix_s > 0);
-            links
-                .map(|l| (l.name.clone(), l.last_snapshot_unix_s as f64))
-                .collect()
-        });
-        let help = "When a link's last snapshot was made, Unix seconds.";
-        gauge(
-            out,
-            "lakestage_link_last_snapshot_timestamp_seconds",
-            help,
-            &last,
-        )
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct ReadArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// A line with the names of the columns, then the lines of the files as they stand
+    /// A line with the names of the columns, then the lines of the CSV files as they stand
     Csv,
     /// One JSON object a line
     Jsonl,
@@ -61,7 +61,36 @@ fn csv_text(
     let names: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
     writeln!(out, "{}", names.join(","))?;
     for file in &table.files {
-        io::copy(&mut snapshot.open(file)?, out)?;
+        match file.ends_with(".csv") {
+            true => drop(io::copy(&mut snapshot.open(file)?, out)?),
+            false => csv_lines(snapshot, (table, file), out)?,
+        }
+    }
+    Ok(())
+}
+
+/// The rows of a Parquet file as a CSV file would have them.
+fn csv_lines(
+    snapshot: &SnapshotReader<'_>,
+    (table, file): (&SnapshotTable, &str),
+    out: &mut impl Write,
+) -> Result<()> {
+    for row in snapshot.rows(file)? {
+        let row = row?;
+        for (place, (column, cell)) in table.columns.iter().zip(&row).enumerate() {
+            if place > 0 {
+                out.write_all(b",")?;
+            }
+            let is_text = matches!(&*column.data_type, "string" | "dateTime" | "dateTimeOffset");
+            match is_text && !cell.is_empty() {
+                true => {
+                    let text = std::str::from_utf8(cell)?;
+                    write!(out, "\"{}\"", text.replace('"', "\"\""))?;
+                }
+                false => out.write_all(cell)?,
+            }
+        }
+        writeln!(out)?;
     }
     Ok(())
 }

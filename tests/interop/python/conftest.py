@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import uuid
 
@@ -12,6 +13,7 @@ import azure.storage.filedatalake.aio as datalake_async
 import pytest
 
 from blocking import Blocking
+from published import Published
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 
@@ -42,6 +44,47 @@ def demo(tmp_path_factory):
     yield serving
     process.terminate()
     assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory):
+    """Rows that are easily read wrongly, in every layout and format."""
+    made = Published(tmp_path_factory.mktemp("published"))
+    try:
+        made.fill()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """Spark with Hadoop's driver of the lake, whose jars it gets as any notebook would; a Java process each session."""
+    if shutil.which("java") is None:
+        pytest.skip("Spark needs Java")
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder.master("local[1]")
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.host": "127.0.0.1",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.session.timeZone": "UTC",
+        # The version that this PySpark has the rest of Hadoop in; what is left out is for other drivers.
+        "spark.jars.packages": "org.apache.hadoop:hadoop-azure:3.5.0",
+        "spark.jars.excludes": "org.apache.hadoop:hadoop-common,com.microsoft.azure:azure-storage,"
+        "com.microsoft.azure:azure-keyvault-core,org.apache.httpcomponents:httpclient",
+        "spark.hadoop.fs.abfs.impl.disable.cache": "true",
+        "spark.hadoop.fs.azure.always.use.https": "false",
+        "spark.hadoop.fs.azure.networking.library": "JDK_HTTP_URL_CONNECTION",
+        "spark.hadoop.fs.azure.io.retry.max.retries": "1",
+    }
+    for name, value in settings.items():
+        builder = builder.config(name, value)
+    session = builder.getOrCreate()
+    yield session
+    session.stop()
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -1,31 +1,10 @@
-"""PySpark, as notebooks on the lake use it: CSV with several lines in a cell and doubled quotes."""
+"""PySpark on files that were downloaded: CSV with several lines in a cell and doubled quotes."""
 
 import json
-import shutil
 
-import pytest
 from azure.storage.blob import BlobServiceClient
 
 import expected
-
-pytestmark = pytest.mark.skipif(shutil.which("java") is None, reason="Spark needs Java")
-
-
-@pytest.fixture(scope="module")
-def spark():
-    from pyspark.sql import SparkSession
-
-    session = (
-        SparkSession.builder.master("local[1]")
-        .config("spark.ui.enabled", "false")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.sql.shuffle.partitions", "1")
-        .getOrCreate()
-    )
-    yield session
-    session.stop()
-
 
 def test_spark_reads_what_was_put_in(demo, spark, tmp_path):
     service = BlobServiceClient(demo["blobEndpoint"], credential=demo["key"])
