@@ -9,6 +9,8 @@ const SENT_BLOCK_BYTES_MIN: u64 = 256 << 10;
 const SENT_BLOCK_S: u64 = 8;
 /// Bytes of a block that the account copies. It allows 100 MiB of every version of the protocol.
 pub(super) const COPIED_BLOCK_BYTES: u64 = 64 << 20;
+/// The shortest range that is sent instead of copied where a file would get too many blocks.
+const GAP_BYTES_MIN: u64 = 16 << 10;
 /// Blocks that a file may have.
 pub(super) const MAX_BLOCKS: usize = 50_000;
 
@@ -42,12 +44,37 @@ pub(super) fn sent_block_bytes(slowest_bytes_s: Option<u64>) -> u64 {
 
 /// Plans a file of these parts, in order.
 pub(super) fn plan(known: &Known, parts: &[Content], block_bytes: u64) -> Vec<Chunk> {
-    let chunks = chunks(known, parts, block_bytes);
-    if chunks.len() <= MAX_BLOCKS {
-        return chunks;
+    let mut chunks = chunks(known, parts, block_bytes);
+    let mut gap_bytes = GAP_BYTES_MIN;
+    // Too many small changes for the account's limit: what is short between two of them is sent along.
+    while chunks.len() > MAX_BLOCKS && gap_bytes <= COPIED_BLOCK_BYTES {
+        chunks = bridged(chunks, gap_bytes, block_bytes);
+        gap_bytes *= 2;
     }
-    // Too many small changes for the account's limit: it gets the file whole, in blocks that are large enough.
-    sent_whole(parts, block_bytes)
+    match chunks.len() <= MAX_BLOCKS {
+        true => chunks,
+        false => sent_whole(parts, block_bytes),
+    }
+}
+
+/// Sends what would be copied and is no longer than a gap, together with what is sent before and behind it.
+fn bridged(chunks: Vec<Chunk>, gap_bytes: u64, block_bytes: u64) -> Vec<Chunk> {
+    let mut bridged: Vec<Chunk> = Vec::new();
+    for mut chunk in chunks {
+        if chunk.length <= gap_bytes {
+            chunk.way = Way::Send;
+        }
+        match bridged.last_mut() {
+            Some(last)
+                if chunk.way == Way::Send && last.takes(&Way::Send, chunk.length, block_bytes) =>
+            {
+                last.parts.1 = chunk.parts.1;
+                last.length += chunk.length;
+            }
+            _ => bridged.push(chunk),
+        }
+    }
+    bridged
 }
 
 fn chunks(known: &Known, parts: &[Content], block_bytes: u64) -> Vec<Chunk> {
@@ -211,6 +238,34 @@ mod tests {
         let parts: Vec<Content> = (0..100).map(content).collect();
         let chunks = plan(&known(0), &parts, sent_block_bytes(Some(128 << 10)));
         assert_eq!(chunks.len(), 25);
+    }
+
+    #[test]
+    fn where_blocks_are_too_many_only_short_gaps_are_sent_along() {
+        let known = known(130_000);
+        // Every third block up to 120,000 has changed, and behind that none.
+        let parts: Vec<Content> = (0..130_000)
+            .map(|n| {
+                content(if n % 3 == 0 && n < 120_000 {
+                    n + 1_000_000
+                } else {
+                    n
+                })
+            })
+            .collect();
+        let chunks = plan(&known, &parts, SENT_BLOCK_BYTES_MAX);
+        assert!(chunks.len() <= MAX_BLOCKS, "{}", chunks.len());
+        let total: u64 = chunks.iter().map(|c| c.length).sum();
+        assert_eq!(total, 130_000 * (256 << 10));
+        let mut next = 0;
+        for chunk in &chunks {
+            assert_eq!(chunk.parts.0, next);
+            next = chunk.parts.1;
+            assert!(chunk.length <= COPIED_BLOCK_BYTES);
+        }
+        let copied = chunks.iter().filter(|c| c.way != Way::Send);
+        let copied: u64 = copied.map(|c| c.length).sum();
+        assert!(copied >= 9_999 * (256 << 10), "{copied}");
     }
 
     #[test]
