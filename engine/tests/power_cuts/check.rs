@@ -63,8 +63,8 @@ impl Known {
         self.check_commits(&environment)?;
         self.check_consumer(&environment)?;
         drop(environment);
-        let lakes = |_: &str, _: &str| -> EngineResult<Box<dyn Lake>> {
-            Ok(Box::new(writer::lake(folder)))
+        let lakes = |address: &str, _: &str| -> EngineResult<Box<dyn Lake>> {
+            Ok(Box::new(writer::lake_at(folder, address)))
         };
         let report = verify_folder(&folder.join("environment"), Depth::Full, &lakes)
             .map_err(|e| format!("verify: {e}"))?;

@@ -219,7 +219,8 @@ fn three_hundred_power_cuts_of_xfs_take_nothing_that_was_acknowledged() {
 #[test]
 #[cfg(debug_assertions)]
 fn each_mistake_that_is_made_on_purpose_turns_the_power_cuts_red() {
-    const CUTS_MAX: u32 = 25;
+    // Some show only where a snapshot was on its way, which not every cut meets.
+    const CUTS_MAX: u32 = 80;
     let mistakes = [
         "entries of 16 KiB",
         "the journal is not synced",
