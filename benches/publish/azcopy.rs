@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use lakestage::emulator::{Account, AccountSas, Emulator, account_sas};
+use lakestage::EmulatorLake;
+use lakestage::emulator::{Account, AccountSas, DEFAULT_ACCOUNT_NAME, Emulator, account_sas};
 use lakestage::engine::Lake;
 
 const PACKAGE: &str = "../tests/interop/azcopy";
@@ -67,7 +68,9 @@ impl AzCopy {
         }
         let url = format!("{}/{CONTAINER}?{}", self.emulator.blob_url(), signature());
         if self.runs.is_empty() {
-            self.azcopy(&["make", &url]);
+            let store = self.emulator.store();
+            let container = EmulatorLake::new(store, DEFAULT_ACCOUNT_NAME, CONTAINER);
+            container.create().unwrap();
         }
         let files = self.files.to_str().unwrap().to_owned();
         let start = Instant::now();

@@ -9,7 +9,7 @@ const SEGMENT_BYTES: usize = 16 << 20;
 const TAIL_BYTES_MAX: usize = 24 << 20;
 const UNMERGED_BYTES_MAX: u64 = 8 << 30;
 /// As the option of that name.
-pub(crate) const MERGE_BYTES: u64 = 192 << 20;
+pub(crate) const MERGE_BYTES: u64 = 144 << 20;
 
 /// How an environment is opened. A clock alone may stand for all of it.
 #[derive(Clone)]
