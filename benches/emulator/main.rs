@@ -69,7 +69,7 @@ fn main() {
     if let Some(folder) = &args.serve {
         process::serve(folder);
     }
-    let folder = tempfile::tempdir_in(".").unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let wants = |part: &str| args.only.as_deref().is_none_or(|only| only == part);
     let mut lines = Vec::new();
     if wants("disk") {

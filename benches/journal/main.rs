@@ -41,7 +41,7 @@ pub struct Args {
 
 fn main() {
     let args = Args::parse();
-    let folder = tempfile::tempdir_in(".").unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut lines = single::measure(&args, folder.path());
     lines.extend(bulk::measure(&args, folder.path()));
     lines.extend(reading::measure(&args, folder.path()));

@@ -81,7 +81,7 @@ fn bytes_on_disk(folder: &Path) -> u64 {
 
 fn main() {
     let args = Args::parse();
-    let folder = tempfile::tempdir_in(".").unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let settings = EnvironmentSettings::new("bench", "org1");
     let environment = Environment::create(&folder.path().join("environment"), settings).unwrap();
     let schema = TableSchema::from_json(TASK).unwrap();

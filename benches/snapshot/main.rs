@@ -29,7 +29,7 @@ struct Args {
 
 fn main() {
     let args = Args::parse();
-    let folder = tempfile::tempdir_in(".").unwrap();
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let mut peers = Peers::prepare(folder.path(), args.rows, !args.no_peers);
     let bench = SnapshotBench {
         folder: folder.path().to_owned(),
