@@ -73,7 +73,7 @@ fn payload() -> Vec<u8> {
     payload
 }
 
-fn commits() -> Vec<Commit> {
+pub(crate) fn commits() -> Vec<Commit> {
     let first = Commit {
         first_version: 1,
         rows: 4,
@@ -87,7 +87,7 @@ fn commits() -> Vec<Commit> {
     vec![first, second]
 }
 
-fn environment(folder: &std::path::Path) -> Environment {
+pub(crate) fn environment(folder: &std::path::Path) -> Environment {
     let settings = EnvironmentSettings::new("contoso", "org1");
     let journal = Arc::new(MemoryJournal::default());
     let options = OpenOptions::default();

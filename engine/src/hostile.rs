@@ -7,16 +7,13 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::compaction::Granularity;
-use crate::environment::{Environment, TableOptions};
-use crate::fuzzing::{CSV, LINES, TASK};
+use crate::fuzzing::{CSV, LINES, TASK, commits, environment};
 use crate::ingest::{Ingest, IngestFormat, IngestOptions};
-use crate::journal::{
-    Commit, Gaps, Journal as _, LogImage, MemoryJournal, Operation, ReadLog, Record, Records,
-};
+use crate::journal::{Commit, Gaps, Journal as _, LogImage, MemoryJournal, ReadLog, Records};
 use crate::schema::TableSchema;
 use crate::segment::{SegmentStore, decode_footer};
 use crate::value::Value;
-use crate::{Durability, EnvironmentSettings, Write};
+use crate::{Durability, Write};
 
 /// A change of some bytes.
 #[derive(Debug, Clone)]
@@ -103,40 +100,7 @@ fn hold(cases: u32, seed: &[u8], read: impl Fn(&[u8])) {
 }
 
 fn commit() -> Commit {
-    let mut payload = Vec::new();
-    for row in 0..3u32 {
-        let cells =
-            b"\"2024-05-06T07:08:09.0000000+00:00\",\"a\",,8f14e45f-ceea-4672-a1b0-3c1d2e4f5a6b";
-        let record = Record {
-            table: 1,
-            id: row.into(),
-            created: Some(5),
-            operation: Operation::Put {
-                existed: false,
-                cells,
-                version_offset: Some(40),
-            },
-        };
-        record.encode(&mut payload);
-    }
-    Commit {
-        first_version: 1,
-        rows: 3,
-        committed: 5,
-        payload,
-    }
-}
-
-fn environment(folder: &std::path::Path) -> Environment {
-    let settings = EnvironmentSettings::new("contoso", "org1");
-    let journal = Arc::new(MemoryJournal::default());
-    let options = crate::OpenOptions::default();
-    let environment = Environment::open_on(folder, settings, options, journal).unwrap();
-    let schema = TableSchema::from_json(TASK).unwrap();
-    environment
-        .create_table(schema, TableOptions::default())
-        .unwrap();
-    environment
+    commits().swap_remove(0)
 }
 
 #[test]

@@ -113,4 +113,4 @@ pub use schema::{
     TableSchema,
 };
 pub use segment::SegmentEntry;
-pub use value::{DateTimeFormat, Value, write_us_time};
+pub use value::{DateTimeFormat, Value, unscaled_decimal, write_us_time};

@@ -75,15 +75,19 @@ impl Schedule {
     /// # Errors
     /// When the time zone is not known on this machine any more.
     pub fn rate(&self, now: Timestamp) -> Result<Rate> {
-        if self.windows.is_empty() {
-            return Ok(self.bandwidth);
+        match self.windows.is_empty() {
+            true => Ok(self.bandwidth),
+            false => Ok(self.rate_in(&self.zone()?, now)),
         }
-        let local = now.to_zoned_datetime(self.zone()?);
+    }
+
+    fn rate_in(&self, zone: &TimeZone, now: Timestamp) -> Rate {
+        let local = now.to_zoned_datetime(zone.clone());
         let day = usize::from(local.weekday().to_monday_zero_offset().unsigned_abs());
         let minute =
             u16::from(local.hour().unsigned_abs()) * 60 + u16::from(local.minute().unsigned_abs());
         let window = self.windows.iter().find(|w| w.holds(day, minute));
-        Ok(window.map_or(self.bandwidth, |window| window.rate))
+        window.map_or(self.bandwidth, |window| window.rate)
     }
 
     /// When the way is open next: now, later, or never.
@@ -94,11 +98,12 @@ impl Schedule {
         if self.rate(now)? != Rate::Closed {
             return Ok(Some(now));
         }
+        let zone = self.zone()?;
         let seconds = now.as_second();
         let next_minute = Timestamp::from_second(seconds - seconds.rem_euclid(60))?;
         for minutes in 1..=LOOK_AHEAD_MINUTES {
             let then = next_minute.checked_add(SignedDuration::from_mins(minutes))?;
-            if self.rate(then)? != Rate::Closed {
+            if self.rate_in(&zone, then) != Rate::Closed {
                 return Ok(Some(then));
             }
         }

@@ -8,7 +8,9 @@ use arrow::array::{
     StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
-use lakestage_engine::{AttributeType, CurrentRow, DateTimeBehavior, TableSchema};
+use lakestage_engine::{
+    AttributeType, CurrentRow, DateTimeBehavior, TableSchema, unscaled_decimal,
+};
 use serde_json::{Value, json};
 
 use super::DeltaError;
@@ -188,7 +190,7 @@ impl Kind {
             }),
             Kind::Decimal { scale } => {
                 let builder = Decimal128Builder::new().with_data_type(kind);
-                fill!(builder, |c| unscaled(c, u32::from(scale)))
+                fill!(builder, |c| unscaled_decimal(c, u32::from(scale)))
             }
             Kind::Timestamp | Kind::WallTime => {
                 let builder = TimestampMicrosecondBuilder::new().with_data_type(kind);
@@ -206,20 +208,6 @@ pub(super) fn unquoted(cell: &str) -> Cow<'_, str> {
         Some(text) => Cow::Borrowed(text),
         None => Cow::Borrowed(cell),
     }
-}
-
-/// The digits of a decimal with so many of them behind the point.
-fn unscaled(cell: &str, scale: u32) -> Option<i128> {
-    let (sign, digits) = match cell.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, cell),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let missing = scale.checked_sub(fraction.len() as u32)?;
-    let number: i128 = format!("{whole}{fraction}").parse().ok()?;
-    number
-        .checked_mul(10i128.checked_pow(missing)?)?
-        .checked_mul(sign)
 }
 
 fn civil(cell: &str) -> Option<jiff::civil::DateTime> {
@@ -249,10 +237,6 @@ mod tests {
 
     #[test]
     fn cells_become_values() {
-        assert_eq!(unscaled("-12.5", 4), Some(-125_000));
-        assert_eq!(unscaled("7", 0), Some(7));
-        assert_eq!(unscaled("0.123", 2), None);
-        assert_eq!(unscaled("x", 2), None);
         assert_eq!(unquoted("\"a \"\"b\"\"\""), "a \"b\"");
         assert_eq!(unquoted("\"\"\"\""), "\"");
         assert_eq!(unquoted("True"), "True");

@@ -11,13 +11,11 @@ use std::time::{Duration, Instant};
 
 use lakestage::EmulatorLake;
 use lakestage_emulator::faults::{FaultPlan, Faults};
-use lakestage_emulator::{
-    DEFAULT_ACCOUNT_KEY, DEFAULT_ACCOUNT_NAME, Emulator, ServerOptions, StoreOptions,
-};
+use lakestage_emulator::{DEFAULT_ACCOUNT_NAME, Emulator, ServerOptions, StoreOptions};
 use lakestage_engine::{Lake, MODEL_FILE};
 use serde_json::{Value, json};
 
-use crate::support::{output, run, start};
+use crate::support::{output, publishes_to, run, start};
 use crate::{Random, TASK};
 
 const ROUNDS: u64 = 12;
@@ -45,23 +43,8 @@ impl Site {
         let emulator = Emulator::start_with(StoreOptions::default(), server).unwrap();
         let data = tempfile::tempdir().unwrap();
         let path = data.path();
-        let (schema, key) = (path.join("task.json"), path.join("key"));
-        fs::write(&schema, TASK).unwrap();
-        fs::write(&key, DEFAULT_ACCOUNT_KEY).unwrap();
-        run(path, &["init", "crash", "--organization", "org1"]);
-        run(path, &["table", "add", schema.to_str().unwrap()]);
-        let url = emulator.blob_url();
-        let add = [
-            "account",
-            "add",
-            "away",
-            "--endpoint",
-            &url,
-            "--retries",
-            "1",
-        ];
-        let key = ["--key-file", key.to_str().unwrap(), "--connections", "3"];
-        run(path, &[&add[..], &key].concat());
+        let options = ["--retries", "1", "--connections", "3"];
+        publishes_to(path, "crash", TASK, &emulator.blob_url(), &options);
         let site = Site {
             data,
             emulator,

@@ -7,7 +7,7 @@ use std::net::TcpStream;
 
 use serde_json::json;
 
-use crate::support::{Server, output, run};
+use crate::support::{Server, output, publishes_to, run};
 use crate::world::{TASK, id};
 
 fn request(server: &Server, first_line: &str) -> (String, String) {
@@ -208,28 +208,8 @@ fn metrics_tell_of_the_way_to_an_account() {
     let (folder, account) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let away = Server::start(account.path());
     let url = away.serving["blobEndpoint"].as_str().unwrap().to_owned();
-    let (schema, key) = (folder.path().join("task.json"), folder.path().join("key"));
-    fs::write(&schema, TASK).unwrap();
-    fs::write(&key, lakestage_emulator::DEFAULT_ACCOUNT_KEY).unwrap();
-    run(
-        folder.path(),
-        &["init", "contoso", "--organization", "org1"],
-    );
-    run(folder.path(), &["table", "add", schema.to_str().unwrap()]);
-    let add = [
-        "account",
-        "add",
-        "away",
-        "--endpoint",
-        &url,
-        "--bandwidth",
-        "1MiB/s",
-        "--key-file",
-    ];
-    run(
-        folder.path(),
-        &[&add[..], &[key.to_str().unwrap()]].concat(),
-    );
+    let options = ["--bandwidth", "1MiB/s"];
+    publishes_to(folder.path(), "contoso", TASK, &url, &options);
     let link = [
         "link",
         "new",

@@ -5,7 +5,6 @@ use std::process::Command;
 use std::sync::Arc;
 
 use lakestage::{AccountLake, AccountOptions, Schedule};
-use lakestage_emulator::DEFAULT_ACCOUNT_KEY;
 use lakestage_emulator::faults::{FaultPlan, Faults};
 use lakestage_engine::{
     ForecastDepth, Lake, MODEL_FILE, Part, PublishPolicy, Selection, TrickleFeed, TrickleOptions,
@@ -14,7 +13,7 @@ use lakestage_engine::{
 use serde_json::{Value, json};
 
 use crate::site::Site;
-use crate::support::{output, run};
+use crate::support::{output, publishes_to, run};
 use crate::world::{TASK, id};
 
 fn schedule(bandwidth: &str, windows: &[&str]) -> Schedule {
@@ -27,13 +26,10 @@ fn schedule(bandwidth: &str, windows: &[&str]) -> Schedule {
 
 /// A lake that a schedule has closed, or not.
 fn scheduled(site: &Site, schedule: Schedule) -> AccountLake {
-    let options = AccountOptions {
+    site.lake_with(AccountOptions {
         schedule,
         ..site.options()
-    };
-    let folder = site.world.folder.path().join("accounts/us");
-    let container = site.world.environment.filesystem_name();
-    AccountLake::new(&options, &container, &folder, "us").unwrap()
+    })
 }
 
 #[test]
@@ -204,13 +200,10 @@ fn an_account_that_asks_for_time_gets_it() {
     faults
         .set(FaultPlan::from_json(&plan.to_string()).unwrap())
         .unwrap();
-    let options = AccountOptions {
+    let lake = site.lake_with(AccountOptions {
         retries: 2,
         ..site.options()
-    };
-    let folder = site.world.folder.path().join("accounts/us");
-    let container = site.world.environment.filesystem_name();
-    let lake = AccountLake::new(&options, &container, &folder, "us").unwrap();
+    });
     let start = std::time::Instant::now();
     site.world.environment.snapshot("site", &lake).unwrap();
     // No sooner than it was asked; how much later is the machine's affair.
@@ -222,24 +215,8 @@ fn an_account_that_asks_for_time_gets_it() {
 fn commanded(site: &Site) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    let key = path.join("key");
-    fs::write(&key, DEFAULT_ACCOUNT_KEY).unwrap();
-    let schema = path.join("task.json");
-    fs::write(&schema, TASK).unwrap();
-    run(path, &["init", "contoso", "--organization", "org1"]);
-    run(path, &["table", "add", schema.to_str().unwrap()]);
     let url = site.uplink.url(&site.emulator.blob_url());
-    let (key, retries) = (key.to_str().unwrap(), ["--retries", "0"]);
-    let add = [
-        "account",
-        "add",
-        "away",
-        "--endpoint",
-        &url,
-        "--key-file",
-        key,
-    ];
-    run(path, &[&add[..], &retries].concat());
+    publishes_to(path, "contoso", TASK, &url, &["--retries", "0"]);
     ingest(path, 0..50);
     run(
         path,
@@ -334,6 +311,7 @@ fn the_command_publishes_forecasts_and_compares() {
         (&["publish", "--read-back"], 2),
         (&["publish", "nobody"], 1),
         (&["link", "policy", "site", "--publish", "some"], 2),
+        (&["link", "policy", "site", "--backlog", "3"], 1),
     ] {
         assert_eq!(
             output(path, wrong, b"").status.code(),

@@ -85,9 +85,18 @@ impl Site {
     }
 
     pub fn lake_of(&self, writer: &str) -> AccountLake {
+        self.account(self.options(), writer)
+    }
+
+    /// Reached in another way.
+    pub fn lake_with(&self, options: AccountOptions) -> AccountLake {
+        self.account(options, "us")
+    }
+
+    fn account(&self, options: AccountOptions, writer: &str) -> AccountLake {
         let folder = self.world.folder.path().join("accounts").join(writer);
         let container = self.world.environment.filesystem_name();
-        AccountLake::new(&self.options(), &container, &folder, writer).unwrap()
+        AccountLake::new(&options, &container, &folder, writer).unwrap()
     }
 
     pub fn snapshot(&self) -> Result<SnapshotReport> {

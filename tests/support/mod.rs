@@ -44,6 +44,18 @@ pub fn try_run(data: &Path, arguments: &[&str]) -> bool {
     output.status.success()
 }
 
+/// Makes a data folder with an environment, the table `task`, and the account `away` at an address.
+pub fn publishes_to(data: &Path, environment: &str, schema: &str, url: &str, options: &[&str]) {
+    let (task, key) = (data.join("task.json"), data.join("key"));
+    std::fs::write(&task, schema).unwrap();
+    std::fs::write(&key, lakestage_emulator::DEFAULT_ACCOUNT_KEY).unwrap();
+    run(data, &["init", environment, "--organization", "org1"]);
+    run(data, &["table", "add", task.to_str().unwrap()]);
+    let account = ["account", "add", "away", "--endpoint", url];
+    let key = ["--key-file", key.to_str().unwrap()];
+    run(data, &[&account[..], &key, options].concat());
+}
+
 /// A running `lakestage run` without ports.
 pub struct Run {
     child: Child,

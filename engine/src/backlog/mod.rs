@@ -212,20 +212,6 @@ impl Environment {
         backlog.map(|backlog| backlog.policy).unwrap_or_default()
     }
 
-    /// Sets what is known of a link's backlog.
-    pub(crate) fn set_backlog(&self, link: &str, backlog: Option<Backlog>) -> Result<()> {
-        let _guard = self.inner.lock_catalog();
-        let mut catalog = self.state().catalog.clone();
-        let before = match backlog {
-            Some(backlog) => catalog.backlogs.insert(link.to_owned(), backlog),
-            None => catalog.backlogs.remove(link),
-        };
-        match before == catalog.backlogs.get(link).cloned() {
-            true => Ok(()),
-            false => self.inner.replace_catalog(catalog).map(drop),
-        }
-    }
-
     fn update_backlog(&self, link: &str, change: impl FnOnce(&mut Backlog)) -> Result<()> {
         let _guard = self.inner.lock_catalog();
         let mut catalog = self.state().catalog.clone();

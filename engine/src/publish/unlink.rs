@@ -120,13 +120,17 @@ impl Environment {
             self.update_link(link, |entry| entry.activity = Activity::Unlinking)?;
             lake.destroy()?;
         }
-        // What waits goes first: it is nothing without its link.
-        self.set_backlog(link, None)?;
-        self.update_links(|_, links| {
-            links.remove(link);
-            Ok(())
-        })?;
+        self.forget_link(link)?;
         self.drop_unused_layouts()
+    }
+
+    /// Takes a link out of the catalog, and what waits for its lake with it.
+    fn forget_link(&self, link: &str) -> Result<()> {
+        let _guard = self.inner.lock_catalog();
+        let mut catalog = self.state().catalog.clone();
+        catalog.links.remove(link);
+        catalog.backlogs.remove(link);
+        self.inner.replace_catalog(catalog).map(drop)
     }
 
     fn set_activity(&self, link: &str, activity: Activity) -> Result<()> {

@@ -9,6 +9,7 @@ mod text;
 
 pub use datetime::{DateTimeFormat, write_us_time};
 pub(crate) use datetime::{from_civil, parse_ticks, render_created_on, to_civil};
+pub use number::unscaled_decimal;
 pub(crate) use text::write_quoted;
 
 use uuid::Uuid;

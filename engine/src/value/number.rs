@@ -14,6 +14,19 @@ pub(super) const MONEY_LIMIT: Decimal = Decimal::from_parts(u32::MAX, 0x7fff_fff
 /// Dataverse's range of a double, both ways.
 const DOUBLE_LIMIT: f64 = 100_000_000_000.0;
 
+/// The digits of a decimal of a CSV cell, as a whole number of units of the scale; `None` if it is no decimal, or a finer
+/// one.
+#[must_use]
+pub fn unscaled_decimal(cell: &str, scale: u32) -> Option<i128> {
+    let mut decimal = Decimal::from_str_exact(cell).ok()?;
+    if decimal.scale() > scale {
+        return None;
+    }
+    decimal.rescale(scale);
+    // Where there is no room for all digits, fewer stand behind the point.
+    (decimal.scale() == scale).then(|| decimal.mantissa())
+}
+
 pub(super) fn integer(value: Value<'_>, min: i64, max: i64) -> Result<i64, String> {
     let n = match value {
         Value::Integer(n) => n,
@@ -124,4 +137,21 @@ pub(super) fn double(value: Value<'_>, scale: u32, cells: &mut Vec<u8>) -> Resul
         cells.push(b'0');
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unscaled_decimal;
+
+    #[test]
+    fn a_decimal_is_a_number_of_units_of_its_scale() {
+        assert_eq!(unscaled_decimal("-12.5", 4), Some(-125_000));
+        assert_eq!(unscaled_decimal("7", 0), Some(7));
+        assert_eq!(unscaled_decimal("0.0000000001", 10), Some(1));
+        let largest = unscaled_decimal("922337203685477.5807", 10);
+        assert_eq!(largest, Some(9_223_372_036_854_775_807_000_000));
+        assert_eq!(unscaled_decimal("0.123", 2), None);
+        assert_eq!(unscaled_decimal("x", 2), None);
+        assert_eq!(unscaled_decimal("", 2), None);
+    }
 }

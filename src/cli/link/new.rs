@@ -8,7 +8,6 @@ use clap::{Args, ValueEnum};
 use lakestage::LakeAddress;
 use lakestage_engine::{
     Environment, FileFormat, FileOptions, LinkTableOptions, ModelSettings, NewLink, PartitionNames,
-    PublishPolicy,
 };
 
 use super::default_endpoint;
@@ -179,8 +178,7 @@ pub(super) fn run(args: &NewArgs, session: &Session<'_>) -> Result<()> {
         incremental_every_s: args.incremental,
         ..NewLink::new(&args.name, &to.to_string(), &endpoint, tables)
     };
-    let policy = PublishPolicy::from(&args.policy);
-    policy.check()?;
+    let policy = args.policy.policy()?;
     if args.incremental.is_some() && policy.keeps_snapshots() {
         bail!("a link that writes folders holds every change in them; --publish is for snapshots");
     }

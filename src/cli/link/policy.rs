@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use lakestage_engine::{BACKLOG_SNAPSHOTS, PublishPolicy, Selection, WhenFull};
 
@@ -32,17 +32,17 @@ pub(super) struct PolicyOptions {
     #[arg(long, value_name = "WHICH", default_value = "newest")]
     publish: Which,
 
-    /// With all and every: how many may wait for the lake
-    #[arg(long, value_name = "COUNT", default_value_t = BACKLOG_SNAPSHOTS)]
-    backlog: u32,
+    /// With all and every: how many may wait for the lake; 48 unless it is given
+    #[arg(long, value_name = "COUNT")]
+    backlog: Option<u32>,
 
     /// With all and every: how many bytes of blocks may be kept for those that wait and for nothing else
     #[arg(long, value_name = "BYTES")]
     backlog_bytes: Option<u64>,
 
-    /// With all and every: what becomes of a snapshot for which there is no room
-    #[arg(long, value_enum, default_value_t = WhenFullArg::DropOldest)]
-    when_full: WhenFullArg,
+    /// With all and every: what becomes of a snapshot for which there is no room; the oldest goes unless it is given
+    #[arg(long, value_enum)]
+    when_full: Option<WhenFullArg>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,23 +74,34 @@ enum WhenFullArg {
     TakeNoMore,
 }
 
-impl From<&PolicyOptions> for PublishPolicy {
-    fn from(options: &PolicyOptions) -> Self {
-        PublishPolicy {
-            selection: options.publish.0,
-            snapshots_max: options.backlog,
-            bytes_max: options.backlog_bytes,
-            when_full: match options.when_full {
-                WhenFullArg::DropOldest => WhenFull::DropOldest,
-                WhenFullArg::TakeNoMore => WhenFull::TakeNoMore,
+impl PolicyOptions {
+    /// # Errors
+    /// When it leaves room for nothing, or bounds a backlog where there is none.
+    pub(super) fn policy(&self) -> Result<PublishPolicy> {
+        let policy = PublishPolicy {
+            selection: self.publish.0,
+            snapshots_max: self.backlog.unwrap_or(BACKLOG_SNAPSHOTS),
+            bytes_max: self.backlog_bytes,
+            when_full: match self.when_full {
+                None | Some(WhenFullArg::DropOldest) => WhenFull::DropOldest,
+                Some(WhenFullArg::TakeNoMore) => WhenFull::TakeNoMore,
             },
+        };
+        let is_bounded =
+            self.backlog.is_some() || self.backlog_bytes.is_some() || self.when_full.is_some();
+        if is_bounded && !policy.keeps_snapshots() {
+            bail!(
+                "where the newest state is published nothing waits; --backlog, --backlog-bytes and --when-full go with --publish all or every:<n>"
+            );
         }
+        policy.check()?;
+        Ok(policy)
     }
 }
 
 pub(super) fn run(args: &PolicyArgs, session: &Session<'_>) -> Result<()> {
     let (environment, link) = find(session, &args.environment, &args.name)?;
-    environment.set_publish_policy(&link.name, (&args.policy).into())?;
+    environment.set_publish_policy(&link.name, args.policy.policy()?)?;
     let status = environment.link(&link.name)?;
     output::print(session.console, session.json, &status, link_text)
 }

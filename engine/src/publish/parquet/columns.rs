@@ -12,7 +12,7 @@ use crate::clock::TICKS_PER_SECOND;
 use crate::schema::{
     Attribute, AttributeType, DateTimeBehavior, IS_DELETE_COLUMN, SYSTEM_COLUMNS, TableSchema,
 };
-use crate::value::{Value, from_civil, parse_ticks};
+use crate::value::{Value, from_civil, parse_ticks, unscaled_decimal};
 
 const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
 const TICKS_PER_MICROSECOND: i64 = TICKS_PER_SECOND / MICROSECONDS_PER_SECOND;
@@ -164,7 +164,9 @@ impl Builder {
                 _ => return None,
             }),
             Builder::Decimal(builder, _) if is_null => builder.append_null(),
-            Builder::Decimal(builder, scale) => builder.append_value(unscaled(cell, *scale)?),
+            Builder::Decimal(builder, scale) => {
+                builder.append_value(unscaled_decimal(cell, *scale)?)
+            }
             Builder::Time(builder, _) if is_null => builder.append_null(),
             Builder::Time(builder, TimeForm::Sink) => builder.append_value(us_time(cell)?),
             Builder::Time(builder, TimeForm::Iso(behavior)) => {
@@ -187,20 +189,6 @@ impl Builder {
     }
 }
 
-/// The digits of a decimal with so many of them behind the point.
-fn unscaled(cell: &str, scale: u32) -> Option<i128> {
-    let (sign, digits) = match cell.strip_prefix('-') {
-        Some(digits) => (-1, digits),
-        None => (1, cell),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let missing = scale.checked_sub(fraction.len() as u32)?;
-    let number: i128 = format!("{whole}{fraction}").parse().ok()?;
-    number
-        .checked_mul(10i128.checked_pow(missing)?)?
-        .checked_mul(sign)
-}
-
 /// Microseconds since 1970 of a time such as `11/14/2023 10:13:20 PM`.
 fn us_time(cell: &str) -> Option<i64> {
     let time = jiff::civil::DateTime::strptime("%m/%d/%Y %I:%M:%S %p", cell).ok()?;
@@ -213,11 +201,6 @@ mod tests {
 
     #[test]
     fn cells_become_values() {
-        assert_eq!(unscaled("-12.5", 4), Some(-125_000));
-        assert_eq!(unscaled("7", 0), Some(7));
-        assert_eq!(unscaled("0.0000000001", 10), Some(1));
-        assert_eq!(unscaled("0.123", 2), None);
-        assert_eq!(unscaled("x", 2), None);
         let at = Some(1_700_000_000_000_000);
         assert_eq!(us_time("11/14/2023 10:13:20 PM"), at);
         assert_eq!(us_time("1/1/1970 12:00:00 AM"), Some(0));
